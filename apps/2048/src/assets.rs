@@ -1,0 +1,5 @@
+//! The page's files, as `build.rs` lists them.
+
+use landfall_http::Asset;
+
+include!(concat!(env!("OUT_DIR"), "/assets.rs"));

@@ -1,0 +1,143 @@
+//! The answer of `/api/info`: how the system that serves the game is doing, as JSON.
+
+use alloc::string::String;
+use core::fmt::{self, Display, Formatter, Write as _};
+
+use landfall::{Heap, Info, Sockets};
+
+/// Returns `info` as a JSON object. `heap` and `sockets` are `null` where the board does not know.
+///
+/// ```
+/// use landfall::{Heap, Info};
+///
+/// let heap = Some(Heap { used: 1, free: 2 });
+/// let info = Info { board: "virt", cpu: "Cortex-A57", uptime_ms: 9, heap, sockets: None };
+/// assert!(app_2048::status::json(&info).ends_with(
+///     r#""uptime_ms":9,"heap":{"used":1,"free":2,"total":3},"sockets":null}"#
+/// ));
+/// ```
+pub fn json(info: &Info) -> String {
+    let mut json = String::new();
+    // Writing to a String cannot fail.
+    let _ = write!(
+        json,
+        r#"{{"app":"2048","version":{},"board":{},"cpu":{},"uptime_ms":{},"heap":{},"sockets":{}}}"#,
+        Quoted(env!("CARGO_PKG_VERSION")),
+        Quoted(info.board),
+        Quoted(info.cpu),
+        info.uptime_ms,
+        OrNull(info.heap.map(HeapObject)),
+        OrNull(info.sockets.map(SocketsObject)),
+    );
+    json
+}
+
+/// A JSON string.
+struct Quoted<'a>(&'a str);
+
+impl Display for Quoted<'_> {
+    fn fmt(&self, formatter: &mut Formatter<'_>) -> fmt::Result {
+        formatter.write_char('"')?;
+        for character in self.0.chars() {
+            match character {
+                '"' | '\\' => write!(formatter, "\\{character}")?,
+                '\0'..='\x1f' => write!(formatter, "\\u{:04x}", u32::from(character))?,
+                _ => formatter.write_char(character)?,
+            }
+        }
+        formatter.write_char('"')
+    }
+}
+
+/// A JSON value, or `null`.
+struct OrNull<T>(Option<T>);
+
+impl<T: Display> Display for OrNull<T> {
+    fn fmt(&self, formatter: &mut Formatter<'_>) -> fmt::Result {
+        match &self.0 {
+            Some(value) => value.fmt(formatter),
+            None => formatter.write_str("null"),
+        }
+    }
+}
+
+struct HeapObject(Heap);
+
+impl Display for HeapObject {
+    fn fmt(&self, formatter: &mut Formatter<'_>) -> fmt::Result {
+        let Heap { used, free } = self.0;
+        let total = used + free;
+        write!(
+            formatter,
+            r#"{{"used":{used},"free":{free},"total":{total}}}"#
+        )
+    }
+}
+
+struct SocketsObject(Sockets);
+
+impl Display for SocketsObject {
+    fn fmt(&self, formatter: &mut Formatter<'_>) -> fmt::Result {
+        let Sockets {
+            half_open,
+            open,
+            closing,
+            time_wait,
+        } = self.0;
+        write!(
+            formatter,
+            r#"{{"tcp":{{"half_open":{half_open},"open":{open},"closing":{closing},"time_wait":{time_wait}}}}}"#
+        )
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn everything_known() {
+        let info = Info {
+            board: "virt",
+            cpu: "Cortex-A57",
+            uptime_ms: 12,
+            heap: Some(Heap {
+                used: 100,
+                free: 900,
+            }),
+            sockets: Some(Sockets {
+                half_open: 1,
+                open: 2,
+                closing: 3,
+                time_wait: 4,
+            }),
+        };
+        let version = env!("CARGO_PKG_VERSION");
+        assert_eq!(
+            json(&info),
+            format!(
+                r#"{{"app":"2048","version":"{version}","board":"virt","cpu":"Cortex-A57","uptime_ms":12,"heap":{{"used":100,"free":900,"total":1000}},"sockets":{{"tcp":{{"half_open":1,"open":2,"closing":3,"time_wait":4}}}}}}"#
+            )
+        );
+    }
+
+    #[test]
+    fn nothing_known() {
+        let info = Info {
+            board: "unix",
+            cpu: "",
+            uptime_ms: 0,
+            heap: None,
+            sockets: None,
+        };
+        assert!(json(&info).ends_with(r#""uptime_ms":0,"heap":null,"sockets":null}"#));
+    }
+
+    #[test]
+    fn strings_are_escaped() {
+        assert_eq!(
+            Quoted("a \"b\" \\ \n é").to_string(),
+            r#""a \"b\" \\ \u000a é""#
+        );
+    }
+}

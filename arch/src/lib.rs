@@ -1,0 +1,31 @@
+//! The CPU under a bare-metal image: boot entry, exception vectors, MMU, caches and barriers,
+//! generic timer, PSCI.
+//!
+//! `aarch64/` holds one file per concern; another CPU's folder holds the same file names, so that
+//! two can be read side by side. This crate is the only place with `cfg(target_arch)`: what it
+//! exports is the same on every CPU. Boards call it; it calls nobody but the board's
+//! `landfall_start`, which `#[landfall::main]` defines.
+//!
+//! Interrupts stay masked from the first instruction to the last. [`wait_for_interrupt`] returns
+//! when one is pending, and the board then asks its interrupt controller which; so there is no
+//! interrupt context, and code outside this crate needs no thought of reentrancy.
+#![no_std]
+
+#[cfg(test)]
+extern crate std;
+
+#[cfg(all(target_os = "none", target_arch = "aarch64"))]
+mod aarch64;
+#[cfg(all(target_os = "none", target_arch = "aarch64"))]
+use aarch64::frame_pointer;
+#[cfg(all(target_os = "none", target_arch = "aarch64"))]
+pub use aarch64::{cpu_name, interrupt_pending, mmu, psci, semihosting, timer, wait_for_interrupt};
+
+pub mod console;
+#[cfg(target_os = "none")]
+pub mod crash;
+#[cfg(target_os = "none")]
+mod critical;
+#[cfg(target_os = "none")]
+pub mod image;
+pub mod translation;

@@ -1,0 +1,12 @@
+//! The board that an app is linked with.
+//!
+//! An app depends on this crate and not on a board; `#[landfall::main]` calls `start` of the board
+//! that is re-exported here. On a host that is `unix`; bare aarch64 is `virt` unless a feature
+//! names another board.
+#![no_std]
+#![forbid(unsafe_code)]
+
+#[cfg(not(target_os = "none"))]
+pub use landfall_unix::start;
+#[cfg(target_os = "none")]
+pub use landfall_virt::start;

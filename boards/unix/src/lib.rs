@@ -1,0 +1,62 @@
+//! The board `unix`: a process on the developer's machine, with the machine's sockets.
+//!
+//! Boot arguments are the process's arguments, so `app port=8081` and `app --help` work as one
+//! would expect.
+#![forbid(unsafe_code)]
+
+mod console;
+mod time;
+
+use landfall::{App, Devices, ExitCode, NetworkDevice, Platform};
+use std::process;
+
+/// Runs an app in this process.
+pub fn start(app: App) -> ! {
+    time::start();
+    let arguments: Vec<String> = std::env::args().skip(1).collect();
+    let mut seed = [0; 32];
+    let seed = getrandom::fill(&mut seed).ok().map(|()| seed);
+    landfall::run(
+        &Unix,
+        Devices {
+            arguments: arguments.join(" "),
+            seed,
+            network: NetworkDevice::HostSockets,
+        },
+        app,
+    )
+}
+
+struct Unix;
+
+impl Platform for Unix {
+    fn board(&self) -> &'static str {
+        "unix"
+    }
+
+    fn cpu(&self) -> &'static str {
+        std::env::consts::ARCH
+    }
+
+    fn now_us(&self) -> u64 {
+        time::now_us()
+    }
+
+    fn dispatch_interrupts(&self) {}
+
+    fn sleep(&self, deadline_us: Option<u64>) {
+        time::sleep(deadline_us);
+    }
+
+    fn wake(&self) {
+        time::wake();
+    }
+
+    fn write(&self, text: &[u8]) {
+        console::write(text);
+    }
+
+    fn exit(&self, code: ExitCode) -> ! {
+        process::exit(code as i32)
+    }
+}

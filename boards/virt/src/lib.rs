@@ -1,0 +1,99 @@
+//! The board `virt`: the machine of that name of QEMU and KVM, aarch64.
+//!
+//! Everything is found through the device tree. Boot, as [`start`] does it: the console, before
+//! the MMU is on; the map of memory and the MMU (`memory`); the heap; the interrupt controller
+//! (`irq`) and timer (`time`); entropy; the network card (`net`); then the runtime. What can fail
+//! says on the console what it tries before it does.
+// Bare metal only: on a host there is nothing to link it to.
+#![cfg(target_os = "none")]
+#![no_std]
+
+extern crate alloc;
+
+mod console;
+mod entropy;
+mod irq;
+mod machine;
+mod memory;
+mod net;
+mod power;
+mod time;
+
+use alloc::string::String;
+use landfall::{App, Devices, ExitCode, Platform};
+use landfall_arch::{boot_log, crash};
+use machine::Machine;
+
+/// Boots the machine that `device_tree` (its physical address) describes, and runs `app` on it.
+pub fn start(device_tree: usize, app: App) -> ! {
+    crash::set_terminator(power::stop);
+    let machine = match Machine::read(device_tree) {
+        Ok(machine) => machine,
+        Err(error) => {
+            // Without a tree there is no console either: this shows only where one was found.
+            boot_log!("{error}");
+            power::stop(ExitCode::Failure as u8)
+        }
+    };
+    boot_log!(
+        "Landfall {} on board virt, {}, {} MiB of RAM",
+        env!("CARGO_PKG_VERSION"),
+        landfall_arch::cpu_name(),
+        machine.memory.bytes() >> 20
+    );
+    power::set_conduit(machine.psci);
+    let tree = memory::init(&machine);
+    time::init();
+    irq::init(&machine);
+    let mut slots = net::probe(&machine);
+    let seed = entropy::seed(tree.rng_seed().ok().flatten(), slots.entropy.take());
+    let arguments = tree.boot_arguments().unwrap_or_else(|error| {
+        boot_log!("boot arguments: {error}; going on without");
+        ""
+    });
+    let devices = Devices {
+        arguments: String::from(arguments),
+        seed,
+        network: net::init(slots),
+    };
+    boot_log!("starting the app");
+    landfall::run(&Virt, devices, app)
+}
+
+struct Virt;
+
+impl Platform for Virt {
+    fn board(&self) -> &'static str {
+        "virt"
+    }
+
+    fn cpu(&self) -> &'static str {
+        landfall_arch::cpu_name()
+    }
+
+    fn now_us(&self) -> u64 {
+        time::now_us()
+    }
+
+    fn dispatch_interrupts(&self) {
+        irq::dispatch();
+    }
+
+    fn sleep(&self, deadline_us: Option<u64>) {
+        time::set_deadline(deadline_us);
+        landfall_arch::wait_for_interrupt();
+        irq::dispatch();
+    }
+
+    fn wake(&self) {
+        // One core, and interrupts are handled only in `sleep`: who wakes is awake.
+    }
+
+    fn write(&self, text: &[u8]) {
+        landfall_arch::console::write(text);
+    }
+
+    fn exit(&self, code: ExitCode) -> ! {
+        power::stop(code as u8)
+    }
+}

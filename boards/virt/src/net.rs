@@ -1,0 +1,90 @@
+//! virtio-mmio slots, and the network card among them.
+
+use crate::{
+    irq,
+    machine::{Machine, Slot},
+};
+use core::ptr::NonNull;
+use landfall::NetworkDevice;
+use landfall_arch::boot_log;
+use landfall_drivers::{
+    gic::{InterruptId, Signal},
+    virtio::{
+        self, Device,
+        net::{Interrupt, VirtioNet},
+    },
+};
+
+/// What the slots hold that this board uses.
+#[derive(Default)]
+pub(crate) struct Found {
+    pub(crate) entropy: Option<virtio::Slot>,
+    network: Option<(virtio::Slot, Option<(InterruptId, Signal)>)>,
+}
+
+/// Looks into every slot.
+pub(crate) fn probe(machine: &Machine) -> Found {
+    boot_log!("looking for virtio devices");
+    if machine.more_virtio > 0 {
+        boot_log!(
+            "{} more virtio slots than there is room for",
+            machine.more_virtio
+        );
+    }
+    let mut found = Found::default();
+    for slot in machine.virtio.iter().flatten() {
+        found.add(slot);
+    }
+    found
+}
+
+impl Found {
+    fn add(&mut self, slot: &Slot) {
+        let address = slot.registers.start;
+        let bytes = (slot.registers.end - address) as usize;
+        let Some(registers) = NonNull::new(address as *mut u8) else {
+            return;
+        };
+        // SAFETY:
+        // 1. The device tree says that a slot's registers are here; `memory` mapped them.
+        // 2. Each slot is probed once, and nothing else on this board has its address.
+        match unsafe { virtio::probe(registers, bytes) } {
+            Device::Empty => {}
+            Device::Network(transport) if self.network.is_none() => {
+                self.network = Some((transport, slot.interrupt));
+            }
+            Device::Entropy(transport) if self.entropy.is_none() => {
+                self.entropy = Some(transport);
+            }
+            Device::Network(_) => boot_log!("virtio at {address:#x}: one more network card"),
+            Device::Entropy(_) => boot_log!("virtio at {address:#x}: one more entropy device"),
+            Device::Other(what) => boot_log!("virtio at {address:#x}: {what}, not used"),
+            Device::Odd(why) => boot_log!("virtio at {address:#x}: not usable: {why}"),
+        }
+    }
+}
+
+/// Sets up the network card.
+pub(crate) fn init(found: Found) -> NetworkDevice {
+    static INTERRUPT: Interrupt = Interrupt::new();
+    let Some((slot, interrupt)) = found.network else {
+        boot_log!("no network card");
+        return NetworkDevice::None;
+    };
+    boot_log!("setting up the virtio network card");
+    let Some(interrupt) = interrupt else {
+        boot_log!("the network card has no interrupt in the device tree; not used");
+        return NetworkDevice::None;
+    };
+    if let Err(error) = irq::connect(interrupt, &INTERRUPT) {
+        boot_log!("the network card: {error}");
+        return NetworkDevice::None;
+    }
+    match VirtioNet::new(slot, &INTERRUPT) {
+        Ok(card) => NetworkDevice::card(card),
+        Err(error) => {
+            boot_log!("the network card: {error}");
+            NetworkDevice::None
+        }
+    }
+}

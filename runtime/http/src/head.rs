@@ -1,0 +1,361 @@
+//! The head of a request: where it ends ([`Scanner`]), what it says ([`Head`]), and what is wrong
+//! with it (a [`StatusCode`]).
+//!
+//! edge-http parses the header fields. What it accepts and a server must not is refused here:
+//! bare line feeds, two `Host`s, two lengths, a length that is not a number, and whatever else
+//! makes two readers of the same bytes see two different requests (RFC 9112, 11.2).
+
+use core::future::Future;
+use core::pin::pin;
+use core::task::{Context, Poll, Waker};
+
+use edge_http::io::Error as ParseError;
+use edge_http::{Method, RequestHeaders};
+use embedded_io_async::{ErrorType, Read};
+
+use crate::{Limits, StatusCode};
+
+/// Most header fields in one request; more are answered with 431.
+const MAX_FIELDS: usize = 40;
+/// Most empty lines in front of a request (RFC 9112, 2.2).
+const MAX_EMPTY_LINES: u8 = 4;
+
+/// Looks for the end of a head in bytes that arrive piece by piece, each looked at once.
+#[derive(Clone, Copy, Debug, Default)]
+pub(crate) struct Scanner {
+    at: usize,
+    line: usize,
+    start: usize,
+    empty_lines: u8,
+    after_cr: bool,
+}
+
+/// What [`Scanner::scan`] has found.
+#[derive(Clone, Copy, Debug, Eq, PartialEq)]
+pub(crate) enum Scan {
+    /// The head goes on.
+    Partial,
+    /// The head begins at `start`, behind empty lines, and ends before `end`.
+    Complete { start: usize, end: usize },
+}
+
+impl Scanner {
+    /// Returns whether nothing but empty lines has been seen.
+    pub(crate) fn is_empty(&self) -> bool {
+        self.at == self.start
+    }
+
+    /// Looks at what has arrived since the last call; `bytes` begins where it began then.
+    ///
+    /// How the bytes were cut into pieces makes no difference to what is found.
+    pub(crate) fn scan(&mut self, bytes: &[u8], limits: &Limits) -> Result<Scan, StatusCode> {
+        let line_bytes = limits.request_line_bytes.saturating_add(2);
+        loop {
+            let first_line = self.line == self.start;
+            let (most, too_long) = match first_line {
+                true => (line_bytes.min(limits.head_bytes), StatusCode::URI_TOO_LONG),
+                false => (
+                    limits.head_bytes,
+                    StatusCode::REQUEST_HEADER_FIELDS_TOO_LARGE,
+                ),
+            };
+            let most = self.start.saturating_add(most);
+            if self.scan_line(&bytes[..bytes.len().min(most)])? {
+                if self.end_of_line(bytes)? {
+                    return Ok(Scan::Complete {
+                        start: self.start,
+                        end: self.at,
+                    });
+                }
+            } else if self.at >= most {
+                return Err(too_long);
+            } else {
+                return Ok(Scan::Partial);
+            }
+        }
+    }
+
+    /// Goes on to the end of a line; returns whether it is there.
+    fn scan_line(&mut self, bytes: &[u8]) -> Result<bool, StatusCode> {
+        while let Some(&byte) = bytes.get(self.at) {
+            self.at += 1;
+            if byte >= b' ' && byte != 0x7f && !self.after_cr {
+                continue;
+            }
+            match (self.after_cr, byte) {
+                (false, b'\r') => self.after_cr = true,
+                (false, b'\t') => {}
+                (true, b'\n') => {
+                    self.after_cr = false;
+                    return Ok(true);
+                }
+                // A bare CR or LF, NUL, or any other control character.
+                _ => return Err(StatusCode::BAD_REQUEST),
+            }
+        }
+        Ok(false)
+    }
+
+    /// Takes the line that ends at `self.at`; returns whether it is the one that ends the head.
+    fn end_of_line(&mut self, bytes: &[u8]) -> Result<bool, StatusCode> {
+        let line = bytes.get(self.line..self.at - 2).unwrap_or_default();
+        let first = self.line == self.start;
+        self.line = self.at;
+        if !first {
+            return Ok(line.is_empty());
+        }
+        if !line.is_empty() {
+            check_request_line(line)?;
+            return Ok(false);
+        }
+        self.start = self.at;
+        self.empty_lines += 1;
+        if self.empty_lines > MAX_EMPTY_LINES {
+            return Err(StatusCode::BAD_REQUEST);
+        }
+        Ok(false)
+    }
+}
+
+/// Refuses what cannot become a request as soon as its first line is there.
+fn check_request_line(line: &[u8]) -> Result<(), StatusCode> {
+    let mut words = line.split(|&byte| byte == b' ');
+    let (Some(method), Some(target), Some(version), None) =
+        (words.next(), words.next(), words.next(), words.next())
+    else {
+        return Err(StatusCode::BAD_REQUEST);
+    };
+    if !is_token(method) || !is_target(target) {
+        return Err(StatusCode::BAD_REQUEST);
+    }
+    match version {
+        b"HTTP/1.1" | b"HTTP/1.0" => {}
+        [b'H', b'T', b'T', b'P', b'/', major, b'.', minor]
+            if major.is_ascii_digit() && minor.is_ascii_digit() =>
+        {
+            return Err(StatusCode::HTTP_VERSION_NOT_SUPPORTED);
+        }
+        _ => return Err(StatusCode::BAD_REQUEST),
+    }
+    // Methods are case-sensitive (RFC 9110, 9.1). A tunnel is not what this server is for.
+    let known = core::str::from_utf8(method).ok().and_then(Method::new);
+    let lowercase = method.iter().any(u8::is_ascii_lowercase);
+    match known {
+        None | Some(Method::Connect) => Err(StatusCode::NOT_IMPLEMENTED),
+        Some(_) if lowercase => Err(StatusCode::NOT_IMPLEMENTED),
+        Some(_) => Ok(()),
+    }
+}
+
+/// RFC 9112, 3.2: a path, a whole `http` URL, or `*`; visible ASCII without a fragment.
+fn is_target(target: &[u8]) -> bool {
+    target
+        .iter()
+        .all(|&byte| byte.is_ascii_graphic() && byte != b'#')
+        && (target.starts_with(b"/") || target == b"*" || after_scheme(target).is_some())
+}
+
+fn after_scheme(target: &[u8]) -> Option<&[u8]> {
+    let (scheme, rest) = target.split_at_checked(7)?;
+    (scheme.eq_ignore_ascii_case(b"http://") && !rest.is_empty()).then_some(rest)
+}
+
+/// RFC 9110, 5.6.2.
+fn is_token(word: &[u8]) -> bool {
+    !word.is_empty()
+        && word
+            .iter()
+            .all(|&byte| byte.is_ascii_alphanumeric() || b"!#$%&'*+-.^_`|~".contains(&byte))
+}
+
+/// How the length of a body is told.
+#[derive(Clone, Copy, Debug, Eq, PartialEq)]
+pub(crate) enum Framing {
+    Length(usize),
+    Chunked,
+}
+
+/// What the server itself needs to know of a request.
+#[derive(Clone, Copy, Debug, Eq, PartialEq)]
+pub(crate) struct Head {
+    pub(crate) method: Method,
+    pub(crate) http11: bool,
+    pub(crate) keep_alive: bool,
+    pub(crate) expects_continue: bool,
+    pub(crate) framing: Framing,
+}
+
+impl Head {
+    /// Parses a complete head. `bytes` is mutable only because edge-http's parser wants it so.
+    pub(crate) fn parse(bytes: &mut [u8], limits: &Limits) -> Result<Self, StatusCode> {
+        let mut request = RequestHeaders::<MAX_FIELDS>::new();
+        parse_in_place(&mut request, bytes)?;
+        let mut fields = Fields::default();
+        for (name, value) in request.headers.iter_raw() {
+            fields.note(name, value)?;
+        }
+        fields.conclude(request.method, request.http11, limits)
+    }
+}
+
+/// Runs edge-http's parser on a head that is already in the parser's own buffer.
+fn parse_in_place<'b, const N: usize>(
+    request: &mut RequestHeaders<'b, N>,
+    bytes: &'b mut [u8],
+) -> Result<(), StatusCode> {
+    let input = InPlace(bytes.len());
+    let receive = pin!(request.receive(bytes, input, false));
+    match receive.poll(&mut Context::from_waker(Waker::noop())) {
+        Poll::Ready(Ok(_)) => Ok(()),
+        Poll::Ready(Err(ParseError::TooManyHeaders)) => {
+            Err(StatusCode::REQUEST_HEADER_FIELDS_TOO_LARGE)
+        }
+        // Reading in place never waits.
+        Poll::Ready(Err(_)) | Poll::Pending => Err(StatusCode::BAD_REQUEST),
+    }
+}
+
+/// A reader whose bytes are where they are to be read to; once.
+struct InPlace(usize);
+
+impl ErrorType for InPlace {
+    type Error = core::convert::Infallible;
+}
+
+impl Read for InPlace {
+    async fn read(&mut self, _buffer: &mut [u8]) -> Result<usize, Self::Error> {
+        Ok(core::mem::take(&mut self.0))
+    }
+}
+
+/// The header fields that decide about the message, as far as they have been seen.
+#[derive(Default)]
+struct Fields {
+    host: bool,
+    length: Option<usize>,
+    chunked: bool,
+    close: bool,
+    keep_alive: bool,
+    expects_continue: bool,
+}
+
+impl Fields {
+    fn note(&mut self, name: &str, value: &[u8]) -> Result<(), StatusCode> {
+        let is = |other: &str| name.eq_ignore_ascii_case(other);
+        // Most fields are none of these: their length tells without comparing.
+        match name.len() {
+            4 if is("Host") => self.host(value),
+            6 if is("Expect") => self.expect(value),
+            10 if is("Connection") => {
+                for option in value.split(|&byte| byte == b',').map(<[u8]>::trim_ascii) {
+                    self.close |= option.eq_ignore_ascii_case(b"close");
+                    self.keep_alive |= option.eq_ignore_ascii_case(b"keep-alive");
+                }
+                Ok(())
+            }
+            14 if is("Content-Length") => self.content_length(value),
+            17 if is("Transfer-Encoding") => self.transfer_encoding(value),
+            _ => Ok(()),
+        }
+    }
+
+    fn host(&mut self, value: &[u8]) -> Result<(), StatusCode> {
+        let valid =
+            |byte: &u8| byte.is_ascii_alphanumeric() || b"-._~%!$&'()*+;=:[]".contains(byte);
+        if core::mem::replace(&mut self.host, true) || !value.trim_ascii().iter().all(valid) {
+            return Err(StatusCode::BAD_REQUEST);
+        }
+        Ok(())
+    }
+
+    fn expect(&mut self, value: &[u8]) -> Result<(), StatusCode> {
+        if !value.trim_ascii().eq_ignore_ascii_case(b"100-continue") {
+            return Err(StatusCode::EXPECTATION_FAILED);
+        }
+        self.expects_continue = true;
+        Ok(())
+    }
+
+    fn content_length(&mut self, value: &[u8]) -> Result<(), StatusCode> {
+        let digits = value.trim_ascii();
+        let all_digits = digits.iter().all(u8::is_ascii_digit);
+        if self.length.is_some() || digits.is_empty() || !all_digits {
+            return Err(StatusCode::BAD_REQUEST);
+        }
+        // A number that does not fit is too long a body in any case.
+        let length = digits.iter().fold(0_usize, |length, digit| {
+            length
+                .saturating_mul(10)
+                .saturating_add(usize::from(digit - b'0'))
+        });
+        self.length = Some(length);
+        Ok(())
+    }
+
+    fn transfer_encoding(&mut self, value: &[u8]) -> Result<(), StatusCode> {
+        if self.chunked {
+            return Err(StatusCode::BAD_REQUEST);
+        }
+        if !value.trim_ascii().eq_ignore_ascii_case(b"chunked") {
+            return Err(StatusCode::NOT_IMPLEMENTED);
+        }
+        self.chunked = true;
+        Ok(())
+    }
+
+    fn conclude(self, method: Method, http11: bool, limits: &Limits) -> Result<Head, StatusCode> {
+        let missing_host = http11 && !self.host;
+        let ambiguous = self.chunked && (self.length.is_some() || !http11);
+        if missing_host || ambiguous {
+            return Err(StatusCode::BAD_REQUEST);
+        }
+        let length = self.length.unwrap_or(0);
+        if length > limits.body_bytes {
+            return Err(StatusCode::CONTENT_TOO_LARGE);
+        }
+        Ok(Head {
+            method,
+            http11,
+            keep_alive: !self.close && (http11 || self.keep_alive),
+            // Nothing to continue with, or a client that is too old to mean it.
+            expects_continue: self.expects_continue && http11 && (self.chunked || length > 0),
+            framing: if self.chunked {
+                Framing::Chunked
+            } else {
+                Framing::Length(length)
+            },
+        })
+    }
+}
+
+/// Returns the path and query of a head's target, and its lines of header fields.
+///
+/// `head` has passed [`Scanner`] and [`Head::parse`], so nothing here can be missing.
+pub(crate) fn target_and_fields(head: &[u8]) -> (&str, &[u8]) {
+    let line_end = head
+        .iter()
+        .position(|&byte| byte == b'\r')
+        .unwrap_or(head.len());
+    let (line, rest) = head.split_at(line_end);
+    let target = line.split(|&byte| byte == b' ').nth(1).unwrap_or_default();
+    let target = match after_scheme(target) {
+        None => target,
+        Some(rest) => match rest.iter().position(|&byte| matches!(byte, b'/' | b'?')) {
+            Some(path) => &rest[path..],
+            None => b"/",
+        },
+    };
+    (core::str::from_utf8(target).unwrap_or_default(), rest)
+}
+
+/// Returns the value of the first header field with this name among `fields`, lines that end in
+/// CRLF.
+pub(crate) fn field<'a>(fields: &'a [u8], name: &str) -> Option<&'a [u8]> {
+    fields.split(|&byte| byte == b'\n').find_map(|line| {
+        let (found, rest) = line.split_at_checked(name.len())?;
+        let value = rest.strip_prefix(b":")?;
+        found
+            .eq_ignore_ascii_case(name.as_bytes())
+            .then(|| value.trim_ascii())
+    })
+}

@@ -1,0 +1,71 @@
+//! The attribute `#[landfall::main]`; `landfall` re-exports it and documents how to use it.
+#![forbid(unsafe_code)]
+
+use proc_macro::TokenStream;
+use quote::quote;
+use syn::{Error, ItemFn, ReturnType, parse_macro_input};
+
+/// Makes an `async fn` the app that the board starts.
+///
+/// The function takes a `landfall::System` and, where the app has boot arguments, the `Arguments`
+/// that `landfall::arguments!` declared. It returns a `Result` whose error can be displayed.
+///
+/// # Errors
+/// A compile error that names what is wrong with the function.
+#[proc_macro_attribute]
+pub fn main(attribute: TokenStream, item: TokenStream) -> TokenStream {
+    let function = parse_macro_input!(item as ItemFn);
+    if let Err(error) = check(&attribute, &function) {
+        return error.to_compile_error().into();
+    }
+    let mut app_function = function.clone();
+    app_function.sig.ident = quote::format_ident!("__landfall_main");
+    let call = match function.sig.inputs.len() {
+        1 => quote! { ::landfall::App::new::<(), _, _, _>(|system, ()| __landfall_main(system)) },
+        _ => quote! { ::landfall::App::new(__landfall_main) },
+    };
+    quote! {
+        #app_function
+
+        #[cfg(target_os = "none")]
+        #[unsafe(no_mangle)]
+        extern "C" fn landfall_start(device_tree: usize) -> ! {
+            ::landfall_board::start(device_tree, #call)
+        }
+
+        #[cfg(not(target_os = "none"))]
+        fn main() {
+            ::landfall_board::start(#call)
+        }
+    }
+    .into()
+}
+
+fn check(attribute: &TokenStream, function: &ItemFn) -> Result<(), Error> {
+    let signature = &function.sig;
+    if !attribute.is_empty() {
+        return Err(Error::new_spanned(
+            signature,
+            "#[landfall::main] takes no arguments",
+        ));
+    }
+    if signature.asyncness.is_none() {
+        return Err(Error::new_spanned(
+            signature,
+            "the app's main must be an `async fn`",
+        ));
+    }
+    if !(1..=2).contains(&signature.inputs.len()) {
+        return Err(Error::new_spanned(
+            &signature.inputs,
+            "the app's main takes `landfall::System` and, if it has any, its `Arguments`",
+        ));
+    }
+    if matches!(signature.output, ReturnType::Default) {
+        return Err(Error::new_spanned(
+            signature,
+            "the app's main returns a `Result`, so that it can say why it ended",
+        ));
+    }
+    Ok(())
+}

@@ -1,0 +1,62 @@
+//! The Internet checksum (RFC 1071), eight bytes at a time.
+//!
+//! smoltcp's own takes two bytes at a time; on a CPU that is emulated, or small, summing is the
+//! largest single cost of a full frame. Wrong frames are found here before they cost anything else.
+
+/// Returns the one's complement sum of `data`, not yet complemented.
+pub(crate) fn sum(data: &[u8]) -> u16 {
+    let (words, rest) = data.as_chunks::<8>();
+    let mut total: u64 = 0;
+    for word in words {
+        // End-around carry: adding the carry back keeps the sum right modulo 2^16 - 1.
+        let (added, carry) = total.overflowing_add(u64::from_ne_bytes(*word));
+        total = added + u64::from(carry);
+    }
+    let mut last = [0; 8];
+    last[..rest.len()].copy_from_slice(rest);
+    let (added, carry) = total.overflowing_add(u64::from_ne_bytes(last));
+    total = added + u64::from(carry);
+
+    // A sum in the machine's byte order is the sum in network order with its bytes swapped.
+    let folded = (total >> 32) + (total & 0xffff_ffff);
+    let folded = (folded >> 16) + (folded & 0xffff);
+    let folded = (folded >> 16) + (folded & 0xffff);
+    let folded = (folded >> 16) + (folded & 0xffff);
+    u16::from_be(folded as u16)
+}
+
+/// Returns the one's complement sum of two sums.
+pub(crate) fn add(a: u16, b: u16) -> u16 {
+    let (added, carry) = a.overflowing_add(b);
+    added + u16::from(carry)
+}
+
+/// Returns the sum over the pseudo header and segment of a UDP or TCP packet.
+///
+/// `addresses` are the eight bytes of source and destination address.
+pub(crate) fn transport(addresses: &[u8], protocol: u8, segment: &[u8]) -> u16 {
+    let pseudo = add(u16::from(protocol), segment.len() as u16);
+    add(add(sum(addresses), pseudo), sum(segment))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn agrees_with_the_plain_definition() {
+        let mut random = crate::tests::Random(7);
+        for length in 0..200 {
+            let data: std::vec::Vec<u8> = (0..length).map(|_| random.next() as u8).collect();
+            let mut plain: u32 = 0;
+            for pair in data.chunks(2) {
+                plain += u32::from(pair[0]) << 8 | pair.get(1).map_or(0, |&low| u32::from(low));
+            }
+            while plain > 0xffff {
+                plain = (plain >> 16) + (plain & 0xffff);
+            }
+            assert_eq!(sum(&data), plain as u16, "{length} bytes");
+        }
+        assert_eq!(sum(&[0xff; 1500]), 0xffff);
+    }
+}

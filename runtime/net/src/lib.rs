@@ -1,0 +1,56 @@
+//! The IP stack of Landfall: IPv4, ARP, ICMP echo, DHCP, UDP and TCP over any Ethernet device.
+//!
+//! smoltcp does the protocols; this crate does what smoltcp leaves to its user, for a server that
+//! faces a network it does not trust:
+//!
+//! - a frame finds its connection through a map, never by a walk over all sockets (`demux`);
+//! - a listener has a real backlog: each SYN gets a connection of its own while memory lasts, and
+//!   no burst is refused (`listener`);
+//! - every resource has a bound, and each frame that is dropped is counted by its cause
+//!   ([`Counters`]);
+//! - what smoltcp would panic on never reaches it.
+//!
+//! [`new`] takes a device (`embassy_net_driver::Driver`) and gives a [`Stack`], which apps hold,
+//! and a [`Runner`], whose `run` is the network task. Both live on one thread; nothing here is
+//! `Send`, and no lock is ever held across an `await`.
+//!
+//! The way of a frame: `runner` takes it from the device, `demux` says whose it is, `tcp`,
+//! `udp` or `dhcp` gives it to that one socket, and the socket's waker tells the app. On the way
+//! out only sockets that were marked as having something to do are asked.
+
+#![no_std]
+#![forbid(unsafe_code)]
+
+extern crate alloc;
+#[cfg(test)]
+extern crate std;
+
+mod admission;
+mod checksum;
+mod clock;
+mod config;
+mod connection;
+mod counters;
+mod demux;
+mod device;
+mod dhcp;
+mod error;
+mod listener;
+mod runner;
+mod socket;
+mod stack;
+mod tcp;
+mod udp;
+mod waiters;
+
+#[cfg(test)]
+mod tests;
+
+pub use config::{Address, AddressConfig, AddressSource, Config};
+pub use counters::{ConnectionCounts, Counters};
+pub use error::Error;
+pub use listener::TcpListener;
+pub use runner::Runner;
+pub use socket::{TcpReader, TcpSocket, TcpWriter};
+pub use stack::{Stack, new};
+pub use udp::{UdpReceiver, UdpSender, UdpSocket};

@@ -1,0 +1,376 @@
+//! The network task: frames in, frames out, timers; in bounded batches, so that neither direction
+//! and no other task starves.
+
+use core::convert::Infallible;
+use core::future::poll_fn;
+use core::task::{Context, Poll};
+
+use embassy_net_driver::{Driver, LinkState, RxToken, TxToken};
+use smoltcp::socket::tcp;
+
+use crate::Stack;
+use crate::clock::{self, Alarm, Duration, Instant};
+use crate::connection::Work;
+use crate::demux::{self, Class, Drop, Host};
+use crate::device::{Meter, OneFrame, Outlet};
+use crate::stack::Inner;
+
+/// Frames taken from the device before it is the turn of sending.
+const FRAMES_IN: usize = 32;
+/// Sockets asked and frames sent before it is the turn of receiving, together.
+const STEPS_OUT: usize = 64;
+/// Frames of one socket before it is the turn of the next.
+const BURST: usize = 8;
+/// When to ask a socket again that wanted to send and did not. This should not happen; it keeps a
+/// disagreement with smoltcp from taking the whole CPU.
+const LOOK_AGAIN: Duration = Duration::from_millis(10);
+
+/// The network task of a stack. Without it running, nothing moves.
+pub struct Runner<D: Driver> {
+    stack: Stack,
+    device: D,
+    alarm: Alarm,
+    link_up: Option<bool>,
+}
+
+impl<D: Driver> Runner<D> {
+    pub(crate) fn new(stack: Stack, device: D) -> Runner<D> {
+        Runner {
+            stack,
+            device,
+            alarm: Alarm::default(),
+            link_up: None,
+        }
+    }
+
+    /// Moves frames between the device and the sockets, for ever.
+    pub async fn run(&mut self) -> ! {
+        match poll_fn(|cx| self.poll(cx)).await {}
+    }
+
+    fn poll(&mut self, cx: &mut Context<'_>) -> Poll<Infallible> {
+        let Runner {
+            stack,
+            device,
+            alarm,
+            link_up,
+        } = self;
+        stack.with(|inner| {
+            if !inner
+                .runner
+                .as_ref()
+                .is_some_and(|known| known.will_wake(cx.waker()))
+            {
+                inner.runner = Some(cx.waker().clone());
+            }
+            let now = clock::now();
+            inner.watch_link(device.link_state(cx), link_up, now);
+            inner.expire(now);
+            let more_in = inner.receive(device, cx, now);
+            let more_out = inner.send(device, cx, now);
+            // The device wakes this task when it has a frame or room; the rest is for us to ask.
+            if more_in || more_out {
+                cx.waker().wake_by_ref();
+            } else if let Some(&(at, _)) = inner.timers.first() {
+                if at <= now {
+                    cx.waker().wake_by_ref();
+                } else {
+                    alarm.set(at, now, cx);
+                }
+            }
+        });
+        Poll::Pending
+    }
+}
+
+impl Inner {
+    fn watch_link(&mut self, state: LinkState, known: &mut Option<bool>, now: Instant) {
+        let up = state == LinkState::Up;
+        match known.replace(up) {
+            Some(before) if before == up => {}
+            None if up => {}
+            None | Some(true) => {
+                log::warn!(target: "net", "the network link is down");
+                self.dhcp_pause();
+            }
+            Some(false) => {
+                log::info!(target: "net", "the network link is up");
+                self.dhcp_restart(now);
+            }
+        }
+    }
+
+    /// Marks everything whose time has come.
+    fn expire(&mut self, now: Instant) {
+        while let Some(&(at, work)) = self.timers.first() {
+            if at > now {
+                return;
+            }
+            self.timers.pop_first();
+            if let Some(endpoint) = self.endpoint(work) {
+                endpoint.timer = None;
+                self.mark(work);
+            }
+        }
+    }
+
+    /// Takes a batch of frames from the device. Returns whether there may be more.
+    fn receive<D: Driver>(&mut self, device: &mut D, cx: &mut Context<'_>, now: Instant) -> bool {
+        for _ in 0..FRAMES_IN {
+            let Some((frame, reply)) = device.receive(cx) else {
+                return false;
+            };
+            frame.consume(|frame| self.receive_frame(frame, reply, now));
+        }
+        true
+    }
+
+    fn receive_frame<T: TxToken>(&mut self, frame: &[u8], reply: T, now: Instant) {
+        self.counters.frames_in += 1;
+        self.counters.bytes_in += frame.len() as u64;
+        let host = Host {
+            hardware: self.hardware,
+            address: self.address.as_ref(),
+            dhcp: self.dhcp.is_some(),
+            duty: self.duty,
+        };
+        match demux::classify(frame, &host) {
+            Ok(Class::Tcp(flow, segment)) => self.tcp_receive(flow, segment, frame, reply, now),
+            Ok(Class::Udp(port, length)) => self.udp_receive(port, length, frame, reply, now),
+            Ok(Class::Arp) => {
+                self.control_receive(frame, reply, now);
+                self.neighbour_spoke(frame);
+            }
+            Ok(Class::Dhcp) => {
+                self.control_receive(frame, reply, now);
+                self.mark(Work::Control);
+            }
+            Ok(Class::Icmp) => self.control_receive(frame, reply, now),
+            Err(cause) => self.count_drop(cause),
+        }
+    }
+
+    fn count_drop(&mut self, cause: Drop) {
+        let counter = match cause {
+            Drop::Malformed => &mut self.counters.dropped_malformed,
+            Drop::Checksum => &mut self.counters.dropped_checksum,
+            Drop::NotForUs => &mut self.counters.dropped_not_for_us,
+            Drop::BadSource => &mut self.counters.dropped_bad_source,
+            Drop::Fragment => &mut self.counters.dropped_fragment,
+            Drop::Protocol => &mut self.counters.dropped_protocol,
+        };
+        *counter += 1;
+    }
+
+    /// Gives a frame to the control sockets: smoltcp answers ARP, ICMP and what has no socket.
+    pub(crate) fn control_receive<T: TxToken>(&mut self, frame: &[u8], reply: T, now: Instant) {
+        let mut device = OneFrame::new(frame, reply, &self.capabilities, self.duty);
+        self.interface
+            .poll_ingress_single(now, &mut device, &mut self.control.set);
+        let meter = device.meter;
+        self.count_sent(meter);
+    }
+
+    /// Counts what was sent.
+    pub(crate) fn count_sent(&mut self, meter: Meter) {
+        self.counters.frames_out += meter.frames;
+        self.counters.bytes_out += meter.bytes;
+    }
+
+    /// After an ARP packet: whoever waited for its sender may try again. Those that wait for
+    /// another neighbour stay asleep, so that noise on the wire wakes nobody.
+    fn neighbour_spoke(&mut self, frame: &[u8]) {
+        let Some(sender) = frame.get(28..32) else {
+            return;
+        };
+        let sender = u32::from_be_bytes([sender[0], sender[1], sender[2], sender[3]]);
+        for neighbour in [sender, 0] {
+            while let Some(&(known, work)) = self.waiting.range((neighbour, Work::Control)..).next()
+                && known == neighbour
+            {
+                self.waiting.remove(&(known, work));
+                if let Some(endpoint) = self.endpoint(work) {
+                    endpoint.waits_for = None;
+                }
+                self.mark(work);
+            }
+        }
+    }
+
+    /// Asks the sockets that have something to do. Returns whether there is more.
+    fn send<D: Driver>(&mut self, device: &mut D, cx: &mut Context<'_>, now: Instant) -> bool {
+        let mut steps = 0;
+        while let Some(work) = self.dirty.pop_front() {
+            let Some(endpoint) = self.endpoint(work) else {
+                continue;
+            };
+            endpoint.dirty = false;
+            if let Work::Tcp(id) = work {
+                self.tcp_before_send(id, now);
+            }
+            match self.send_from(work, device, cx, now) {
+                Sent::All(next) => self.after_send(work, next, now),
+                Sent::Some(frames) => {
+                    self.after_send(work, None, now);
+                    self.mark(work);
+                    steps += frames;
+                }
+                Sent::DeviceFull => {
+                    self.counters.device_full += 1;
+                    if let Work::Tcp(id) = work {
+                        self.tcp_after_send(id, now);
+                    }
+                    // It keeps its turn; the device wakes this task when it has room.
+                    if let Some(endpoint) = self.endpoint(work) {
+                        endpoint.dirty = true;
+                        self.dirty.push_front(work);
+                    }
+                    return false;
+                }
+            }
+            steps += 1;
+            if steps >= STEPS_OUT {
+                return !self.dirty.is_empty();
+            }
+        }
+        false
+    }
+
+    fn send_from<D: Driver>(
+        &mut self,
+        work: Work,
+        device: &mut D,
+        cx: &mut Context<'_>,
+        now: Instant,
+    ) -> Sent {
+        // The fields one by one, since the interface and the endpoint are borrowed together.
+        let endpoint = match work {
+            Work::Control => Some(&mut self.control),
+            Work::Udp(port) => self
+                .datagrams
+                .get_mut(&port)
+                .map(|socket| &mut socket.endpoint),
+            Work::Tcp(id) => self
+                .connections
+                .get_mut(id)
+                .map(|found| &mut found.endpoint),
+        };
+        let Some(endpoint) = endpoint else {
+            return Sent::All(None);
+        };
+        let mut outlet = Outlet::new(device, cx, &self.capabilities, self.duty);
+        let mut steps = 0;
+        let result = loop {
+            match self.interface.poll_at(now, &endpoint.set) {
+                Some(at) if at <= now => {}
+                next => break Sent::All(next),
+            }
+            if steps == BURST {
+                break match outlet.meter.frames as usize {
+                    0 => Sent::All(Some(now + LOOK_AGAIN)),
+                    frames => Sent::Some(frames),
+                };
+            }
+            steps += 1;
+            self.interface
+                .poll_egress(now, &mut outlet, &mut endpoint.set);
+            if outlet.full {
+                break Sent::DeviceFull;
+            }
+        };
+        let meter = outlet.meter;
+        // Asked for a frame and sent no packet: the neighbour's hardware address is missing.
+        let stuck = meter.asked > meter.packets;
+        self.count_sent(meter);
+        if stuck {
+            self.wait_for_neighbour(work);
+        } else if meter.packets > 0
+            && let Some(endpoint) = self.endpoint(work)
+        {
+            endpoint.unanswered = 0;
+        }
+        result
+    }
+
+    /// Files `work` under the neighbour that it cannot send to yet.
+    fn wait_for_neighbour(&mut self, work: Work) {
+        let remote = match work {
+            Work::Tcp(id) => self.connections.get(id).map(|found| found.flow.remote()),
+            Work::Control | Work::Udp(_) => None,
+        };
+        // Filed under 0: tries again after any ARP packet. There are few of these.
+        let neighbour = remote
+            .and_then(|remote| self.next_hop(remote))
+            .map_or(0, |hop| hop.to_bits());
+        if let Some(endpoint) = self.endpoint(work) {
+            endpoint.unanswered = endpoint.unanswered.saturating_add(1);
+            let before = endpoint.waits_for.replace(neighbour);
+            if let Some(before) = before {
+                self.waiting.remove(&(before, work));
+            }
+            self.waiting.insert((neighbour, work));
+        }
+    }
+
+    fn after_send(&mut self, work: Work, next: Option<Instant>, now: Instant) {
+        let also = match work {
+            Work::Control => self.dhcp_poll(now),
+            Work::Udp(port) => {
+                self.udp_after_send(port);
+                None
+            }
+            Work::Tcp(id) => self.tcp_after_send(id, now),
+        };
+        let earliest = match (next, also) {
+            (Some(a), Some(b)) => Some(a.min(b)),
+            (a, b) => a.or(b),
+        };
+        if let Some(at) = earliest {
+            self.set_timer(work, at);
+        }
+    }
+
+    /// Makes sure that `work` is asked at `at`. An earlier timer is left: it will set the next one.
+    pub(crate) fn set_timer(&mut self, work: Work, at: Instant) {
+        let Some(endpoint) = self.endpoint(work) else {
+            return;
+        };
+        if endpoint.timer.is_some_and(|known| known <= at) {
+            return;
+        }
+        let before = endpoint.timer.replace(at);
+        if let Some(before) = before {
+            self.timers.remove(&(before, work));
+        }
+        self.timers.insert((at, work));
+    }
+
+    /// Gives one frame to the socket of a TCP connection. Returns its state before and after.
+    pub(crate) fn tcp_give<T: TxToken>(
+        &mut self,
+        id: crate::connection::ConnectionId,
+        frame: &[u8],
+        reply: T,
+        now: Instant,
+    ) -> Option<(tcp::State, tcp::State)> {
+        let connection = self.connections.get_mut(id)?;
+        let before = connection.socket().state();
+        let mut device = OneFrame::new(frame, reply, &self.capabilities, self.duty);
+        self.interface
+            .poll_ingress_single(now, &mut device, &mut connection.endpoint.set);
+        let after = connection.socket().state();
+        let meter = device.meter;
+        self.count_sent(meter);
+        Some((before, after))
+    }
+}
+
+/// What came of asking a socket for frames.
+enum Sent {
+    /// It has no more; it wants to be asked again then.
+    All(Option<Instant>),
+    /// It sent so many and has more.
+    Some(usize),
+    /// The device has no room.
+    DeviceFull,
+}

@@ -1,0 +1,359 @@
+//! The stack: what apps hold of it, and the state behind that.
+//!
+//! [`Inner`] is borrowed for the length of one call and never across an `await`. Wakers are called
+//! while it is borrowed: they only queue tasks.
+
+use alloc::collections::{BTreeMap, BTreeSet, VecDeque};
+use alloc::rc::Rc;
+use core::cell::RefCell;
+use core::future::poll_fn;
+use core::net::{Ipv4Addr, SocketAddr, SocketAddrV4};
+use core::task::{Poll, Waker};
+
+use embassy_net_driver::{Driver, HardwareAddress};
+use smoltcp::iface::Interface;
+use smoltcp::phy::DeviceCapabilities;
+use smoltcp::wire::{EthernetAddress, IpCidr, Ipv4Cidr};
+
+use crate::clock::{self, Instant};
+use crate::connection::{Connection, ConnectionId, Endpoint, Table, Work};
+use crate::demux::{DHCP_CLIENT, Flow};
+use crate::device::{self, ChecksumDuty, OneFrame};
+use crate::dhcp::DhcpClient;
+use crate::listener::Backlog;
+use crate::udp::Datagrams;
+use crate::waiters::Waiters;
+use crate::{
+    Address, AddressConfig, AddressSource, Config, ConnectionCounts, Counters, Error, Runner,
+    TcpListener, TcpSocket, UdpSocket,
+};
+
+/// Makes a stack on `device`: the handle for apps, and the network task.
+pub fn new<D: Driver>(mut device: D, config: Config) -> Result<(Stack, Runner<D>), Error> {
+    let inner = Inner::new(&mut device, config)?;
+    let stack = Stack(Rc::new(RefCell::new(inner)));
+    Ok((stack.clone(), Runner::new(stack, device)))
+}
+
+/// The network as an app sees it. Clones are handles to the same stack.
+#[derive(Clone)]
+pub struct Stack(Rc<RefCell<Inner>>);
+
+impl Stack {
+    /// Runs `f` on the state of the stack.
+    pub(crate) fn with<R>(&self, f: impl FnOnce(&mut Inner) -> R) -> R {
+        f(&mut self.0.borrow_mut())
+    }
+
+    /// Waits until this host has an address and returns it.
+    pub async fn wait_address(&self) -> Address {
+        poll_fn(|cx| {
+            self.with(|inner| match inner.address {
+                Some(address) => Poll::Ready(address),
+                None => {
+                    inner.address_waiters.register(cx.waker());
+                    Poll::Pending
+                }
+            })
+        })
+        .await
+    }
+
+    /// Returns this host's address, if it has one.
+    pub fn address(&self) -> Option<Address> {
+        self.with(|inner| inner.address)
+    }
+
+    /// Returns this host's hardware address.
+    pub fn hardware_address(&self) -> [u8; 6] {
+        self.with(|inner| inner.hardware)
+    }
+
+    /// Listens on a TCP port.
+    pub fn bind_tcp(&self, port: u16) -> Result<TcpListener, Error> {
+        self.with(|inner| inner.listen(port))?;
+        Ok(TcpListener::new(self.clone(), port))
+    }
+
+    /// Connects to a TCP server.
+    pub async fn connect_tcp(&self, remote: SocketAddr) -> Result<TcpSocket, Error> {
+        let (id, flow, local) = self.with(|inner| inner.connect(remote))?;
+        // From here on the socket's drop undoes everything, should this future be dropped.
+        let socket = TcpSocket::new(self.clone(), id, flow, local);
+        poll_fn(|cx| self.with(|inner| inner.poll_connected(id, cx))).await?;
+        Ok(socket)
+    }
+
+    /// Opens a UDP port; port 0 takes a free one.
+    pub fn bind_udp(&self, port: u16) -> Result<UdpSocket, Error> {
+        let port = self.with(|inner| inner.bind_udp(port))?;
+        Ok(UdpSocket::new(self.clone(), port))
+    }
+
+    /// Returns what has passed through the stack so far.
+    pub fn counters(&self) -> Counters {
+        self.with(|inner| inner.counters)
+    }
+
+    /// Counts the TCP connections by stage. It looks at each, so not for every request.
+    pub fn connections(&self) -> ConnectionCounts {
+        self.with(|inner| inner.connections.count())
+    }
+}
+
+impl edge_nal::TcpBind for Stack {
+    type Error = Error;
+    type Accept<'a>
+        = TcpListener
+    where
+        Self: 'a;
+
+    async fn bind(&self, local: SocketAddr) -> Result<TcpListener, Error> {
+        self.bind_tcp(local.port())
+    }
+}
+
+impl edge_nal::TcpConnect for Stack {
+    type Error = Error;
+    type Socket<'a>
+        = TcpSocket
+    where
+        Self: 'a;
+
+    async fn connect(&self, remote: SocketAddr) -> Result<TcpSocket, Error> {
+        self.connect_tcp(remote).await
+    }
+}
+
+impl edge_nal::UdpBind for Stack {
+    type Error = Error;
+    type Socket<'a>
+        = UdpSocket
+    where
+        Self: 'a;
+
+    async fn bind(&self, local: SocketAddr) -> Result<UdpSocket, Error> {
+        self.bind_udp(local.port())
+    }
+}
+
+/// The state of a stack.
+pub(crate) struct Inner {
+    pub(crate) interface: Interface,
+    pub(crate) capabilities: DeviceCapabilities,
+    pub(crate) duty: ChecksumDuty,
+    pub(crate) config: Config,
+    pub(crate) hardware: [u8; 6],
+    pub(crate) address: Option<Address>,
+    pub(crate) address_waiters: Waiters,
+    /// All TCP connections, and how frames find them.
+    pub(crate) connections: Table,
+    pub(crate) flows: BTreeMap<Flow, ConnectionId>,
+    pub(crate) listeners: BTreeMap<u16, Backlog>,
+    /// Connections in TIME-WAIT, by when they came there.
+    pub(crate) time_wait: BTreeSet<(Instant, ConnectionId)>,
+    pub(crate) datagrams: BTreeMap<u16, Datagrams>,
+    /// The socket set for everything that has no socket of its own.
+    pub(crate) control: Endpoint,
+    pub(crate) dhcp: Option<DhcpClient>,
+    /// What is to be asked for frames to send, in turn.
+    pub(crate) dirty: VecDeque<Work>,
+    /// What waits for a neighbour's hardware address, by neighbour.
+    pub(crate) waiting: BTreeSet<(u32, Work)>,
+    pub(crate) timers: BTreeSet<(Instant, Work)>,
+    pub(crate) counters: Counters,
+    /// The network task.
+    pub(crate) runner: Option<Waker>,
+    random: u64,
+}
+
+impl Inner {
+    fn new<D: Driver>(device: &mut D, config: Config) -> Result<Inner, Error> {
+        let HardwareAddress::Ethernet(hardware) = device.hardware_address() else {
+            return Err(Error::UnsupportedDevice);
+        };
+        if hardware[0] & 1 != 0 || hardware == [0; 6] {
+            return Err(Error::UnsupportedDevice);
+        }
+        let abilities = device.capabilities();
+        let capabilities = device::capabilities(&abilities);
+        let mut settings =
+            smoltcp::iface::Config::new(EthernetAddress::from_bytes(&hardware).into());
+        // Not the seed itself: sequence numbers, which peers see, must not tell the ports.
+        settings.random_seed = split_mix(&mut config.random_seed.rotate_left(32));
+        let duty = ChecksumDuty::of(&abilities.checksum);
+        let mut nothing = OneFrame::new(&[], Unsendable, &capabilities, duty);
+        let now = clock::now();
+        let interface = Interface::new(settings, &mut nothing, now);
+
+        let (control, dhcp) = DhcpClient::new(config.address == AddressConfig::Dhcp, now)?;
+        let mut inner = Inner {
+            interface,
+            capabilities,
+            duty,
+            hardware,
+            address: None,
+            address_waiters: Waiters::default(),
+            connections: Table::default(),
+            flows: BTreeMap::new(),
+            listeners: BTreeMap::new(),
+            time_wait: BTreeSet::new(),
+            datagrams: BTreeMap::new(),
+            control,
+            dhcp,
+            dirty: VecDeque::new(),
+            waiting: BTreeSet::new(),
+            timers: BTreeSet::new(),
+            counters: Counters::default(),
+            runner: None,
+            random: config.random_seed,
+            config,
+        };
+        if let AddressConfig::Static {
+            address,
+            prefix,
+            gateway,
+        } = inner.config.address
+        {
+            let source = AddressSource::Static;
+            let address = Address {
+                address,
+                prefix,
+                gateway,
+                dns_servers: [None; 3],
+                source,
+            };
+            address.check()?;
+            inner.set_address(Some(address));
+        }
+        inner.mark(Work::Control);
+        Ok(inner)
+    }
+
+    /// Returns a number that nobody can guess who does not know the seed.
+    pub(crate) fn random(&mut self) -> u64 {
+        split_mix(&mut self.random)
+    }
+
+    /// Gives this host another address, or none.
+    ///
+    /// Connections from the old address end: smoltcp drops them when they are next asked.
+    pub(crate) fn set_address(&mut self, address: Option<Address>) {
+        if self.address == address {
+            return;
+        }
+        self.interface.update_ip_addrs(|known| {
+            known.clear();
+            if let Some(own) = address {
+                // The list has room for one, and it is empty.
+                let _ = known.push(IpCidr::Ipv4(Ipv4Cidr::new(own.address, own.prefix)));
+            }
+        });
+        self.interface.routes_mut().remove_default_ipv4_route();
+        if let Some(gateway) = address.and_then(|own| own.gateway) {
+            // The table has room for one route, and the old one is gone.
+            let _ = self.interface.routes_mut().add_default_ipv4_route(gateway);
+        }
+        match address {
+            Some(own) => log::info!(target: "net", "address {own}"),
+            None => log::warn!(target: "net", "this host has no address any more"),
+        }
+        self.address = address;
+        self.address_waiters.wake_all();
+        for id in self.connections.ids() {
+            self.mark(Work::Tcp(id));
+        }
+    }
+
+    /// Returns an address that this host can send to, or why it cannot.
+    pub(crate) fn reachable(&self, remote: SocketAddr) -> Result<SocketAddrV4, Error> {
+        let SocketAddr::V4(peer) = remote else {
+            return Err(Error::InvalidAddress(remote));
+        };
+        let own = self.address.ok_or(Error::NoAddress)?;
+        let nobody = peer.port() == 0
+            || peer.ip().is_unspecified()
+            || peer.ip().is_loopback()
+            || *peer.ip() == own.address;
+        if nobody || self.next_hop(*peer.ip()).is_none() {
+            return Err(Error::InvalidAddress(remote));
+        }
+        Ok(peer)
+    }
+
+    /// Returns who takes packets for `remote`: itself in our network, the gateway otherwise.
+    pub(crate) fn next_hop(&self, remote: Ipv4Addr) -> Option<Ipv4Addr> {
+        let own = self.address?;
+        let near = Ipv4Cidr::new(own.address, own.prefix).contains_addr(&remote);
+        if near || remote.is_broadcast() || remote.is_multicast() {
+            return Some(remote);
+        }
+        own.gateway
+    }
+
+    /// Returns the endpoint behind `work`, if it still exists.
+    pub(crate) fn endpoint(&mut self, work: Work) -> Option<&mut Endpoint> {
+        match work {
+            Work::Control => Some(&mut self.control),
+            Work::Udp(port) => self
+                .datagrams
+                .get_mut(&port)
+                .map(|socket| &mut socket.endpoint),
+            Work::Tcp(id) => self
+                .connections
+                .get_mut(id)
+                .map(|connection: &mut Connection| &mut connection.endpoint),
+        }
+    }
+
+    /// Queues `work` to be asked for frames to send.
+    pub(crate) fn mark(&mut self, work: Work) {
+        if let Some(endpoint) = self.endpoint(work)
+            && !endpoint.dirty
+        {
+            endpoint.dirty = true;
+            self.dirty.push_back(work);
+        }
+    }
+
+    /// Queues `work` and wakes the network task: an app has changed something.
+    pub(crate) fn kick(&mut self, work: Work) {
+        self.mark(work);
+        if let Some(runner) = &self.runner {
+            runner.wake_by_ref();
+        }
+    }
+
+    /// Returns a free port from the range of ephemeral ports (RFC 6335) for which `used` is false.
+    pub(crate) fn ephemeral_port(&mut self, used: impl Fn(&Inner, u16) -> bool) -> Option<u16> {
+        const FIRST: u16 = 49_152;
+        const COUNT: u16 = 16_384;
+        let start = (self.random() % u64::from(COUNT)) as u16;
+        (0..COUNT)
+            .map(|step| FIRST + (start + step) % COUNT)
+            .find(|&port| !used(self, port))
+    }
+
+    /// Returns whether UDP port `port` is taken, by a socket or by the DHCP client.
+    pub(crate) fn udp_port_used(&self, port: u16) -> bool {
+        self.datagrams.contains_key(&port) || (port == DHCP_CLIENT && self.dhcp.is_some())
+    }
+}
+
+/// Returns the next number of the SplitMix64 sequence.
+fn split_mix(state: &mut u64) -> u64 {
+    *state = state.wrapping_add(0x9e37_79b9_7f4a_7c15);
+    let mut mixed = *state;
+    mixed = (mixed ^ (mixed >> 30)).wrapping_mul(0xbf58_476d_1ce4_e5b9);
+    mixed = (mixed ^ (mixed >> 27)).wrapping_mul(0x94d0_49bb_1331_11eb);
+    mixed ^ (mixed >> 31)
+}
+
+/// Stands for the device while the interface is made, when nothing is sent.
+struct Unsendable;
+
+impl embassy_net_driver::TxToken for Unsendable {
+    fn consume<R, F: FnOnce(&mut [u8]) -> R>(self, length: usize, f: F) -> R {
+        f(&mut alloc::vec![0; length])
+    }
+}

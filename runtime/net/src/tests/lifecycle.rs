@@ -1,0 +1,290 @@
+//! How connections begin and end: refused, half-closed, reset, abandoned, forgotten.
+
+use core::net::Ipv4Addr;
+use std::cell::Cell;
+use std::rc::Rc;
+use std::thread_local;
+
+use edge_nal::{Close, Readable, TcpShutdown};
+use embedded_io_async::{Read, Write};
+
+use super::wire::Faults;
+use super::{
+    CLIENT, PORT, Pair, SERVER, ask, assert_empty, clock, config, read_exactly, server_address,
+};
+use crate::{AddressConfig, Config, Error};
+
+#[test]
+fn half_closed_connections_still_carry_data() {
+    let pair = Pair::new(Faults::default());
+    let listener = pair.server.bind_tcp(PORT).unwrap();
+    let (server, client) = (pair.server.clone(), pair.client.clone());
+    pair.world.spawn(async move {
+        let (_, mut socket) = listener.accept().await.unwrap();
+        // The whole request first, up to the FIN, then the answer.
+        assert_eq!(read_exactly(&mut socket, 7).await, b"request");
+        assert_eq!(socket.read(&mut [0; 8]).await, Ok(0));
+        clock::sleep_ms(500).await;
+        socket.write_all(b"answer").await.unwrap();
+        socket.close(Close::Write).await.unwrap();
+        assert_eq!(socket.write(b"more").await, Err(Error::Closed));
+        drop(socket);
+        core::future::pending::<()>().await;
+    });
+    pair.world.run(async move {
+        let mut socket = client.connect_tcp(server_address()).await.unwrap();
+        assert_eq!(socket.remote_address(), server_address());
+        assert_eq!(socket.local_address().ip(), CLIENT);
+        socket.write_all(b"request").await.unwrap();
+        socket.close(Close::Write).await.unwrap();
+        socket.readable().await.unwrap();
+        assert_eq!(read_exactly(&mut socket, 6).await, b"answer");
+        assert_eq!(socket.read(&mut [0; 8]).await, Ok(0));
+        drop(socket);
+        Pair::until_empty(server, client).await;
+    });
+}
+
+#[test]
+fn a_reset_is_an_error_and_frees_the_connection() {
+    let pair = Pair::new(Faults::default());
+    let listener = pair.server.bind_tcp(PORT).unwrap();
+    let (server, client) = (pair.server.clone(), pair.client.clone());
+    pair.world.run(async move {
+        let mut ours = client.connect_tcp(server_address()).await.unwrap();
+        let (_, mut theirs) = listener.accept().await.unwrap();
+        theirs.abort().await.unwrap();
+        assert_eq!(
+            theirs.read(&mut [0; 8]).await,
+            Err(Error::ConnectionAborted)
+        );
+        assert_eq!(ours.read(&mut [0; 8]).await, Err(Error::ConnectionReset));
+        assert_eq!(ours.write(b"x").await, Err(Error::ConnectionReset));
+        assert_eq!(ours.flush().await, Err(Error::ConnectionReset));
+        drop((ours, theirs));
+        clock::sleep_ms(10).await;
+        assert_empty(&server);
+        assert_empty(&client);
+        assert_eq!(client.counters().resets, 1);
+    });
+}
+
+#[test]
+fn refused_and_unanswered_attempts_fail() {
+    let pair = Pair::new(Faults::default());
+    let client = pair.client.clone();
+    pair.world.run(async move {
+        let refused = client.connect_tcp((SERVER, 81).into()).await;
+        assert_eq!(refused.err(), Some(Error::ConnectionRefused));
+        let before = clock::now();
+        let nobody = client
+            .connect_tcp((Ipv4Addr::new(10, 1, 0, 9), 80).into())
+            .await;
+        assert_eq!(nobody.err(), Some(Error::TimedOut));
+        assert_eq!((clock::now() - before).secs(), 20);
+        for address in [
+            [0, 0, 0, 0],
+            [127, 0, 0, 1],
+            [10, 1, 255, 255],
+            [10, 1, 0, 2],
+            [8, 8, 8, 8],
+        ] {
+            let wrong = client.connect_tcp((address, 80).into()).await;
+            assert!(
+                matches!(wrong, Err(Error::InvalidAddress(_))),
+                "{address:?}"
+            );
+        }
+        clock::sleep_ms(11_000).await;
+        assert_empty(&client);
+    });
+}
+
+#[test]
+fn a_dropped_socket_still_delivers_and_drains() {
+    let pair = Pair::new(Faults {
+        loss: 50,
+        ..Faults::default()
+    });
+    let listener = pair.server.bind_tcp(PORT).unwrap();
+    let (server, client) = (pair.server.clone(), pair.client.clone());
+    pair.world.spawn(async move {
+        loop {
+            let (_, mut socket) = listener.accept().await.unwrap();
+            // Answers and leaves, with most of what the client sends unread.
+            socket.write_all(&[7; 8000]).await.unwrap();
+        }
+    });
+    pair.world.run(async move {
+        let mut socket = client.connect_tcp(server_address()).await.unwrap();
+        socket.write_all(&[1; 30_000]).await.unwrap();
+        assert_eq!(read_exactly(&mut socket, 8000).await, [7; 8000]);
+        assert_eq!(socket.read(&mut [0; 8]).await, Ok(0));
+        drop(socket);
+        Pair::until_empty(server, client).await;
+    });
+}
+
+#[test]
+fn orphans_whose_peer_goes_on_are_aborted() {
+    let pair = Pair::new(Faults::default());
+    let listener = pair.server.bind_tcp(PORT).unwrap();
+    let (server, client) = (pair.server.clone(), pair.client.clone());
+    pair.world.run(async move {
+        let mut idle = client.connect_tcp(server_address()).await.unwrap();
+        let mut busy = client.connect_tcp(server_address()).await.unwrap();
+        drop(listener.accept().await.unwrap());
+        drop(listener.accept().await.unwrap());
+        clock::sleep_ms(100).await;
+        assert_eq!(server.connections().orphaned, 2);
+        // One peer sends without end and is told soon.
+        let mut result = Ok(());
+        for _ in 0..1000 {
+            result = busy.write_all(&[0; 1000]).await;
+            if result.is_err() {
+                break;
+            }
+        }
+        assert_eq!(result, Err(Error::ConnectionReset));
+        // The other never closes and is told after ten seconds.
+        assert_eq!(idle.read(&mut [0; 8]).await, Ok(0));
+        clock::sleep_ms(12_000).await;
+        assert_eq!(server.counters().orphans_aborted, 2);
+        assert_eq!(idle.write(b"x").await, Err(Error::ConnectionReset));
+        drop((idle, busy));
+        Pair::until_empty(server, client).await;
+    });
+}
+
+#[test]
+fn a_peer_that_vanishes_is_noticed() {
+    let pair = Pair::new(Faults::default());
+    pair.serve_echo();
+    let (server, client, wire) = (pair.server.clone(), pair.client.clone(), pair.wire.clone());
+    pair.world.run(async move {
+        let mut idle = ask(&client).await;
+        let mut busy = ask(&client).await;
+        // Idle for ten minutes is fine as long as the peer is there.
+        clock::sleep_ms(600_000).await;
+        assert_eq!(server.connections().open, 2);
+        wire.cut(true);
+        let start = clock::now();
+        busy.write_all(b"anyone there?").await.unwrap();
+        assert_eq!(busy.read(&mut [0; 8]).await, Err(Error::TimedOut));
+        let seconds = (clock::now() - start).secs();
+        assert!((60..=61).contains(&seconds), "{seconds}");
+        assert_eq!(idle.read(&mut [0; 8]).await, Err(Error::TimedOut));
+        let seconds = (clock::now() - start).secs();
+        assert!((75..=136).contains(&seconds), "{seconds}");
+        drop((idle, busy));
+        clock::sleep_ms(150_000).await;
+        Pair::until_empty(server, client).await;
+    });
+}
+
+#[test]
+fn dropping_a_listener_resets_what_was_not_accepted() {
+    let pair = Pair::new(Faults::default());
+    let listener = pair.server.bind_tcp(PORT).unwrap();
+    assert_eq!(
+        pair.server.bind_tcp(PORT).err(),
+        Some(Error::PortInUse(PORT))
+    );
+    assert_eq!(pair.server.bind_tcp(0).err(), Some(Error::InvalidPort));
+    let (server, client) = (pair.server.clone(), pair.client.clone());
+    pair.world.run(async move {
+        let mut socket = client.connect_tcp(server_address()).await.unwrap();
+        clock::sleep_ms(10).await;
+        assert_eq!(server.connections().unaccepted, 1);
+        drop(listener);
+        assert_eq!(socket.read(&mut [0; 8]).await, Err(Error::ConnectionReset));
+        drop(socket);
+        clock::sleep_ms(10).await;
+        assert_empty(&server);
+        drop(server.bind_tcp(PORT).unwrap());
+    });
+}
+
+#[test]
+fn a_connection_is_not_lost_when_the_task_that_it_woke_is_gone() {
+    let pair = Pair::new(Faults::default());
+    let listener = Rc::new(pair.server.bind_tcp(PORT).unwrap());
+    let (client, world) = (pair.client.clone(), pair.world.clone());
+    let accepted = Rc::new(Cell::new(0));
+    pair.world.run(async move {
+        // The first in the queue of waiting tasks gives up at the moment a connection arrives.
+        let mut first = std::boxed::Box::pin(listener.accept());
+        core::future::poll_fn(|cx| {
+            assert!(first.as_mut().poll(cx).is_pending());
+            core::task::Poll::Ready(())
+        })
+        .await;
+        let (second, count) = (listener.clone(), accepted.clone());
+        world.spawn(async move {
+            second.accept().await.unwrap();
+            count.set(count.get() + 1);
+        });
+        clock::sleep_ms(1).await;
+        let _socket = client.connect_tcp(server_address()).await.unwrap();
+        clock::sleep_ms(1).await;
+        drop(first);
+        clock::sleep_ms(1).await;
+        assert_eq!(accepted.get(), 1);
+    });
+}
+
+thread_local! {
+    static FREE: Cell<usize> = const { Cell::new(0) };
+}
+
+#[test]
+fn short_memory_keeps_new_connections_waiting_and_old_ones_going() {
+    let mut settings = config(SERVER);
+    settings.free_memory = Some(|| FREE.get());
+    settings.memory_reserve = 100_000;
+    FREE.set(1_000_000);
+    let pair = Pair::with(Faults::default(), settings, config(CLIENT));
+    pair.serve_echo();
+    let (server, client) = (pair.server.clone(), pair.client.clone());
+    pair.world.run(async move {
+        let mut old = ask(&client).await;
+        FREE.set(110_000);
+        let world_client = client.clone();
+        let new = async move { ask(&world_client).await };
+        let relief = async {
+            clock::sleep_ms(2000).await;
+            old.write_all(b"still here").await.unwrap();
+            assert_eq!(read_exactly(&mut old, 10).await, b"still here");
+            assert_eq!(server.connections().total(), 1);
+            FREE.set(1_000_000);
+        };
+        let (_new, ()) = super::join(new, relief).await;
+        assert!(server.counters().dropped_memory >= 1);
+        assert_eq!(server.counters().no_socket, 0);
+    });
+}
+
+#[test]
+fn unusable_configurations_are_refused() {
+    let wire = super::wire::Wire::new(Faults::default());
+    for (address, prefix) in [([0, 0, 0, 0], 8), ([224, 0, 0, 1], 8), ([10, 0, 0, 1], 33)] {
+        let address = AddressConfig::Static {
+            address: address.into(),
+            prefix,
+            gateway: None,
+        };
+        let result = crate::new(wire.end(0), Config::new(address, 1));
+        assert_eq!(result.err(), Some(Error::InvalidConfiguration));
+    }
+    assert_eq!(config(SERVER).rx_capacity(), 4096);
+    let mut large = config(SERVER);
+    for (wanted, usable) in [
+        (65_535, 65_535),
+        (65_536, 65_535),
+        (131_071, 131_070),
+        (300_000, 262_140),
+    ] {
+        large.rx_buffer = wanted;
+        assert_eq!(large.rx_capacity(), usable);
+    }
+}

@@ -1,0 +1,345 @@
+//! UDP: ports are found through a map, like TCP connections.
+
+use core::future::poll_fn;
+use core::net::{IpAddr, Ipv4Addr, Ipv6Addr, SocketAddr};
+use core::task::{Context, Poll};
+
+use edge_nal::UdpSplitMulticast;
+use edge_nal::{MulticastV4, MulticastV6, Readable, UdpReceive, UdpSend, UdpSplit};
+use embassy_net_driver::TxToken;
+use embedded_io_async::ErrorType;
+use smoltcp::socket::udp::{self, PacketBuffer, PacketMetadata, RecvError, SendError};
+use smoltcp::wire::IpEndpoint;
+
+use crate::admission::buffer;
+use crate::clock::Instant;
+use crate::connection::{Endpoint, Work};
+use crate::device::OneFrame;
+use crate::stack::Inner;
+use crate::{Error, Stack};
+
+/// How many datagrams a socket's buffers hold, whatever their size.
+const DATAGRAMS: usize = 32;
+/// How often a neighbour is asked for before the datagrams that wait for it are dropped.
+const ATTEMPTS: u8 = 3;
+/// The headers before a datagram's data: IPv4 and UDP.
+const HEADERS: usize = 28;
+
+/// What the stack keeps for a UDP port.
+pub(crate) struct Datagrams {
+    /// The socket.
+    pub(crate) endpoint: Endpoint,
+}
+
+impl Datagrams {
+    fn socket_mut(&mut self) -> &mut udp::Socket<'static> {
+        self.endpoint.set.get_mut(self.endpoint.handle)
+    }
+}
+
+impl Inner {
+    /// Opens a UDP port and returns its number.
+    pub(crate) fn bind_udp(&mut self, port: u16) -> Result<u16, Error> {
+        let port = match port {
+            0 => self
+                .ephemeral_port(Inner::udp_port_used)
+                .ok_or(Error::PortsExhausted)?,
+            port if self.udp_port_used(port) => return Err(Error::PortInUse(port)),
+            port => port,
+        };
+        let room = || -> Result<PacketBuffer<'static>, Error> {
+            let slots = alloc::vec![PacketMetadata::EMPTY; DATAGRAMS];
+            Ok(PacketBuffer::new(
+                slots,
+                buffer(self.config.udp_buffer.max(2048))?,
+            ))
+        };
+        let mut socket = udp::Socket::new(room()?, room()?);
+        socket.bind(port).map_err(|_| Error::InvalidPort)?;
+        self.datagrams.insert(
+            port,
+            Datagrams {
+                endpoint: Endpoint::new(socket)?,
+            },
+        );
+        Ok(port)
+    }
+
+    /// Closes a UDP port.
+    fn close_udp(&mut self, port: u16) {
+        let Some(mut socket) = self.datagrams.remove(&port) else {
+            return;
+        };
+        if let Some(at) = socket.endpoint.timer.take() {
+            self.timers.remove(&(at, Work::Udp(port)));
+        }
+        if let Some(neighbour) = socket.endpoint.waits_for.take() {
+            self.waiting.remove(&(neighbour, Work::Udp(port)));
+        }
+    }
+
+    /// Takes a datagram.
+    pub(crate) fn udp_receive<T: TxToken>(
+        &mut self,
+        port: u16,
+        length: usize,
+        frame: &[u8],
+        reply: T,
+        now: Instant,
+    ) {
+        let Some(socket) = self.datagrams.get_mut(&port) else {
+            self.counters.no_socket += 1;
+            return self.control_receive(frame, reply, now);
+        };
+        let before = socket.socket_mut().recv_queue();
+        let mut device = OneFrame::new(frame, reply, &self.capabilities, self.duty);
+        self.interface
+            .poll_ingress_single(now, &mut device, &mut socket.endpoint.set);
+        // An empty datagram leaves the queue's bytes as they were and is not a loss.
+        if length > 0 && socket.socket_mut().recv_queue() == before {
+            self.counters.dropped_datagram += 1;
+        }
+    }
+
+    /// After a UDP socket was asked for frames: drops what waits in vain for a neighbour, which
+    /// would hold up what is for others.
+    pub(crate) fn udp_after_send(&mut self, port: u16) {
+        let Some(socket) = self.datagrams.get_mut(&port) else {
+            return;
+        };
+        if socket.endpoint.unanswered > ATTEMPTS {
+            socket.endpoint.unanswered = 0;
+            let socket = socket.socket_mut();
+            socket.close();
+            // Just closed, and the port is not zero.
+            let _ = socket.bind(port);
+        }
+    }
+}
+
+/// A UDP port.
+///
+/// Datagrams are sent whole or not at all: there is no fragmentation.
+pub struct UdpSocket {
+    stack: Stack,
+    port: u16,
+}
+
+impl UdpSocket {
+    pub(crate) fn new(stack: Stack, port: u16) -> UdpSocket {
+        UdpSocket { stack, port }
+    }
+
+    /// Returns this socket's port.
+    pub fn local_port(&self) -> u16 {
+        self.port
+    }
+
+    /// Waits for a datagram and returns its length and sender. One that is longer than `data` is
+    /// dropped and is an error.
+    pub async fn receive_from(&self, data: &mut [u8]) -> Result<(usize, SocketAddr), Error> {
+        poll_fn(|cx| self.poll_receive(cx, data)).await
+    }
+
+    /// Sends a datagram; waits while the send buffer is full.
+    pub async fn send_to(&self, data: &[u8], remote: SocketAddr) -> Result<(), Error> {
+        poll_fn(|cx| self.poll_send(cx, data, remote)).await
+    }
+
+    async fn wait_readable(&self) -> Result<(), Error> {
+        poll_fn(|cx| {
+            self.with(|socket| {
+                if socket.can_recv() {
+                    return Poll::Ready(Ok(()));
+                }
+                socket.register_recv_waker(cx.waker());
+                Poll::Pending
+            })
+        })
+        .await
+    }
+
+    fn with<R>(
+        &self,
+        f: impl FnOnce(&mut udp::Socket<'static>) -> Poll<Result<R, Error>>,
+    ) -> Poll<Result<R, Error>> {
+        self.stack
+            .with(|inner| match inner.datagrams.get_mut(&self.port) {
+                Some(datagrams) => f(datagrams.socket_mut()),
+                None => Poll::Ready(Err(Error::Closed)),
+            })
+    }
+
+    fn poll_receive(
+        &self,
+        cx: &mut Context<'_>,
+        data: &mut [u8],
+    ) -> Poll<Result<(usize, SocketAddr), Error>> {
+        self.with(|socket| match socket.recv_slice(data) {
+            Ok((length, from)) => {
+                let IpEndpoint { addr, port } = from.endpoint;
+                Poll::Ready(Ok((length, SocketAddr::new(IpAddr::from(addr), port))))
+            }
+            Err(RecvError::Truncated) => Poll::Ready(Err(Error::BufferTooShort)),
+            Err(RecvError::Exhausted) => {
+                socket.register_recv_waker(cx.waker());
+                Poll::Pending
+            }
+        })
+    }
+
+    fn poll_send(
+        &self,
+        cx: &mut Context<'_>,
+        data: &[u8],
+        remote: SocketAddr,
+    ) -> Poll<Result<(), Error>> {
+        let peer = self.stack.with(|inner| {
+            let peer = inner.reachable(remote)?;
+            let limit =
+                (inner.capabilities.ip_mtu() - HEADERS).min(inner.config.udp_buffer.max(2048));
+            if data.len() > limit {
+                Err(Error::DatagramTooLong(limit))
+            } else {
+                Ok(peer)
+            }
+        })?;
+        let endpoint = IpEndpoint::new((*peer.ip()).into(), peer.port());
+        let sent = self.with(|socket| match socket.send_slice(data, endpoint) {
+            Ok(()) => Poll::Ready(Ok(())),
+            Err(SendError::Unaddressable) => Poll::Ready(Err(Error::InvalidAddress(remote))),
+            Err(SendError::BufferFull) => {
+                socket.register_send_waker(cx.waker());
+                Poll::Pending
+            }
+        });
+        if let Poll::Ready(Ok(())) = sent {
+            self.stack.with(|inner| inner.kick(Work::Udp(self.port)));
+        }
+        sent
+    }
+}
+
+impl Drop for UdpSocket {
+    fn drop(&mut self) {
+        self.stack.with(|inner| inner.close_udp(self.port));
+    }
+}
+
+impl ErrorType for UdpSocket {
+    type Error = Error;
+}
+
+impl UdpReceive for UdpSocket {
+    async fn receive(&mut self, buffer: &mut [u8]) -> Result<(usize, SocketAddr), Error> {
+        self.receive_from(buffer).await
+    }
+}
+
+impl UdpSend for UdpSocket {
+    async fn send(&mut self, remote: SocketAddr, data: &[u8]) -> Result<(), Error> {
+        self.send_to(data, remote).await
+    }
+}
+
+impl Readable for UdpSocket {
+    async fn readable(&mut self) -> Result<(), Error> {
+        self.wait_readable().await
+    }
+}
+
+impl UdpSplit for UdpSocket {
+    type Receive<'a>
+        = UdpReceiver<'a>
+    where
+        Self: 'a;
+    type Send<'a>
+        = UdpSender<'a>
+    where
+        Self: 'a;
+
+    fn split(&mut self) -> (UdpReceiver<'_>, UdpSender<'_>) {
+        (UdpReceiver(self), UdpSender(self))
+    }
+}
+
+impl UdpSplitMulticast for UdpSocket {
+    type MulticastV4<'a>
+        = UdpSender<'a>
+    where
+        Self: 'a;
+    type MulticastV6<'a>
+        = UdpSender<'a>
+    where
+        Self: 'a;
+
+    fn split_multicast(
+        &mut self,
+    ) -> (UdpReceiver<'_>, UdpSender<'_>, UdpSender<'_>, UdpSender<'_>) {
+        (
+            UdpReceiver(self),
+            UdpSender(self),
+            UdpSender(self),
+            UdpSender(self),
+        )
+    }
+}
+
+/// The receiving half of a [`UdpSocket`].
+pub struct UdpReceiver<'a>(&'a UdpSocket);
+
+impl ErrorType for UdpReceiver<'_> {
+    type Error = Error;
+}
+
+impl UdpReceive for UdpReceiver<'_> {
+    async fn receive(&mut self, buffer: &mut [u8]) -> Result<(usize, SocketAddr), Error> {
+        self.0.receive_from(buffer).await
+    }
+}
+
+impl Readable for UdpReceiver<'_> {
+    async fn readable(&mut self) -> Result<(), Error> {
+        self.0.wait_readable().await
+    }
+}
+
+/// The sending half of a [`UdpSocket`].
+pub struct UdpSender<'a>(&'a UdpSocket);
+
+impl ErrorType for UdpSender<'_> {
+    type Error = Error;
+}
+
+impl UdpSend for UdpSender<'_> {
+    async fn send(&mut self, remote: SocketAddr, data: &[u8]) -> Result<(), Error> {
+        self.0.send_to(data, remote).await
+    }
+}
+
+/// Multicast groups are not joined by this stack: each call is [`Error::Unsupported`].
+macro_rules! no_multicast {
+    ($($socket:ty),*) => {$(
+        impl MulticastV4 for $socket {
+            async fn join_v4(&mut self, _: Ipv4Addr, _: Ipv4Addr) -> Result<(), Error> {
+                Err(Error::Unsupported)
+            }
+
+            async fn leave_v4(&mut self, _: Ipv4Addr, _: Ipv4Addr) -> Result<(), Error> {
+                Err(Error::Unsupported)
+            }
+        }
+
+        impl MulticastV6 for $socket {
+            async fn join_v6(&mut self, _: Ipv6Addr, _: u32) -> Result<(), Error> {
+                Err(Error::Unsupported)
+            }
+
+            async fn leave_v6(&mut self, _: Ipv6Addr, _: u32) -> Result<(), Error> {
+                Err(Error::Unsupported)
+            }
+        }
+    )*};
+}
+
+no_multicast!(UdpSocket, UdpSender<'_>);

@@ -1,0 +1,49 @@
+//! Landfall, as an app sees it: one `async fn` that is given a [`System`] and runs unchanged as a
+//! host process, as a bare-metal image and as a guest of a hypervisor.
+//!
+//! ```ignore
+//! #![cfg_attr(target_os = "none", no_std, no_main)]
+//! #![forbid(unsafe_code)]
+//!
+//! landfall::arguments! {
+//!     /// TCP port to listen on
+//!     port: u16 = 8080,
+//! }
+//!
+//! #[landfall::main]
+//! async fn main(system: landfall::System, arguments: Arguments) -> Result<(), landfall::Error> {
+//!     let listener = system.network()?.bind_tcp(arguments.port).await?;
+//!     // accept, serve …
+//!     Ok(())
+//! }
+//! ```
+//!
+//! Boards stand below: one implements [`Platform`], collects its [`Devices`] and calls [`run`].
+//! The runtime knows no board and no register.
+#![cfg_attr(target_os = "none", no_std)]
+#![deny(unsafe_code)]
+
+extern crate alloc;
+
+mod app;
+pub mod arguments;
+mod boot;
+mod entropy;
+mod error;
+mod executor;
+pub mod heap;
+mod info;
+mod logging;
+pub mod network;
+mod platform;
+mod system;
+mod time;
+
+pub use app::{App, AppFuture};
+pub use boot::{Devices, NetworkDevice, run};
+pub use error::Error;
+pub use info::{Heap, Info, Sockets};
+pub use landfall_macros::main;
+pub use log;
+pub use platform::{ExitCode, Platform};
+pub use system::System;

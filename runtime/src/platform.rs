@@ -1,0 +1,55 @@
+//! What the runtime asks of a board.
+
+use core::cell::Cell;
+use critical_section::Mutex;
+
+/// The machine under the runtime. A board implements it.
+pub trait Platform: Sync {
+    /// Returns the board's name.
+    fn board(&self) -> &'static str;
+
+    /// Returns the CPU's name.
+    fn cpu(&self) -> &'static str;
+
+    /// Returns the time since boot in microseconds; never goes back.
+    fn now_us(&self) -> u64;
+
+    /// Handles the interrupts that are pending, and returns at once.
+    fn dispatch_interrupts(&self);
+
+    /// Sleeps until an interrupt, until [`Self::wake`], or until `deadline_us` on the clock of
+    /// [`Self::now_us`], and handles what is pending. May return early.
+    fn sleep(&self, deadline_us: Option<u64>);
+
+    /// Ends [`Self::sleep`], now or the next one. Called from any thread that the platform has.
+    fn wake(&self);
+
+    /// Writes text to the console.
+    fn write(&self, text: &[u8]);
+
+    /// Ends the process or stops the machine.
+    fn exit(&self, code: ExitCode) -> !;
+}
+
+/// How an app ended, as a process would say it.
+#[derive(Clone, Copy, Debug, Eq, PartialEq)]
+#[repr(u8)]
+pub enum ExitCode {
+    /// The app returned `Ok`.
+    Success = 0,
+    /// The app returned an error.
+    Failure = 1,
+    /// A boot argument was wrong.
+    Usage = 2,
+}
+
+static PLATFORM: Mutex<Cell<Option<&'static dyn Platform>>> = Mutex::new(Cell::new(None));
+
+pub(crate) fn install(platform: &'static dyn Platform) {
+    critical_section::with(|cs| PLATFORM.borrow(cs).set(Some(platform)));
+}
+
+/// Returns the platform once [`crate::run`] has begun.
+pub(crate) fn get() -> Option<&'static dyn Platform> {
+    critical_section::with(|cs| PLATFORM.borrow(cs).get())
+}

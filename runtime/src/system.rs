@@ -1,0 +1,63 @@
+//! What an app is given.
+
+use crate::{Error, Info, Platform, entropy::Random, executor::Spawner, heap, network::Network};
+use alloc::rc::Rc;
+use core::{cell::RefCell, future::Future};
+
+/// The system under an app. Clones are handles of the same.
+#[derive(Clone)]
+pub struct System(Rc<Inner>);
+
+struct Inner {
+    platform: &'static dyn Platform,
+    network: Option<Network>,
+    spawner: Spawner,
+    random: RefCell<Random>,
+}
+
+impl System {
+    pub(crate) fn new(
+        platform: &'static dyn Platform,
+        network: Option<Network>,
+        spawner: Spawner,
+        random: Random,
+    ) -> Self {
+        Self(Rc::new(Inner {
+            platform,
+            network,
+            spawner,
+            random: RefCell::new(random),
+        }))
+    }
+
+    /// Returns the network.
+    ///
+    /// # Errors
+    /// [`Error::NoNetwork`] where the board has none.
+    pub fn network(&self) -> Result<Network, Error> {
+        self.0.network.clone().ok_or(Error::NoNetwork {
+            board: self.0.platform.board(),
+        })
+    }
+
+    /// Runs `future` beside the app, until it ends.
+    pub fn spawn(&self, future: impl Future<Output = ()> + 'static) {
+        self.0.spawner.spawn(future);
+    }
+
+    /// Fills `bytes` from the random generator, fit for keys as far as the board's sources were.
+    pub fn fill_random(&self, bytes: &mut [u8]) {
+        self.0.random.borrow_mut().fill(bytes);
+    }
+
+    /// Returns facts about the running system.
+    pub fn info(&self) -> Info {
+        Info {
+            board: self.0.platform.board(),
+            cpu: self.0.platform.cpu(),
+            uptime_ms: self.0.platform.now_us() / 1000,
+            heap: heap::usage(),
+            sockets: self.0.network.as_ref().and_then(Network::sockets),
+        }
+    }
+}

@@ -1,0 +1,126 @@
+//! Cargo: the commands that this tool runs, with the compiler for their target.
+
+use std::path::{Path, PathBuf};
+use std::process::{Command, Stdio};
+
+use anyhow::{Context, Result};
+use cargo_metadata::Message;
+
+use crate::process::{self, ChildGuard};
+use crate::registry::{App, Board, Workspace};
+use crate::setup::toolchain::{Toolchain, cargo_program};
+use crate::setup::wasm::{self, WasmToolchain};
+
+/// The compilers of one run of this tool; each is looked for once.
+#[derive(Debug)]
+pub(crate) struct Compilers {
+    target_directory: PathBuf,
+    root: PathBuf,
+    found: Vec<(String, Toolchain)>,
+    wasm: Option<WasmToolchain>,
+}
+
+/// Whether an absent compiler for WebAssembly is worth fetching.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Pages {
+    /// A build script may compile a page.
+    Needed,
+    /// None will: use the compiler only if it is here.
+    Unneeded,
+}
+
+impl Compilers {
+    /// Has looked for nothing yet.
+    pub(crate) fn new(workspace: &Workspace) -> Self {
+        Self {
+            target_directory: workspace.target_directory(),
+            root: workspace.root().to_owned(),
+            found: Vec::new(),
+            wasm: None,
+        }
+    }
+
+    /// The compiler for `target`.
+    pub(crate) fn get(&mut self, target: &str) -> Result<Toolchain> {
+        if let Some((_, toolchain)) = self.found.iter().find(|(name, _)| name == target) {
+            return Ok(toolchain.clone());
+        }
+        let toolchain = Toolchain::get(target)?;
+        self.found.push((target.to_owned(), toolchain.clone()));
+        Ok(toolchain)
+    }
+
+    /// Returns `cargo SUBCOMMAND` in the workspace, for `target` or for the host.
+    pub(crate) fn command(&mut self, subcommand: &[&str], target: Option<&str>, pages: Pages) -> Result<Command> {
+        let mut command = Command::new(cargo_program());
+        command.args(subcommand).current_dir(&self.root);
+        remove_own_variables(&mut command);
+        if let Some(target) = target {
+            self.get(target)?.apply(&mut command, &self.target_directory);
+        }
+        self.apply_wasm(&mut command, pages)?;
+        Ok(command)
+    }
+
+    fn apply_wasm(&mut self, command: &mut Command, pages: Pages) -> Result<()> {
+        if self.wasm.is_none() {
+            let toolchain = match pages {
+                Pages::Needed => Some(self.get(wasm::TARGET)?),
+                Pages::Unneeded => Toolchain::find(wasm::TARGET)?,
+            };
+            let wasm = toolchain.map(|toolchain| WasmToolchain::new(toolchain, &self.target_directory));
+            self.wasm = wasm.transpose()?;
+        }
+        if let Some(wasm) = &self.wasm {
+            wasm.apply(command);
+        }
+        Ok(())
+    }
+
+    /// Builds `app` for `board` as users get it; cargo's progress goes to standard error. Returns the
+    /// executable.
+    pub(crate) fn build(&mut self, app: &App, board: &Board) -> Result<PathBuf> {
+        let pages = if app.has_build_script { Pages::Needed } else { Pages::Unneeded };
+        let subcommand = ["build", "--release", "--message-format=json-render-diagnostics", "--package", &app.package];
+        let mut command = self.command(&subcommand, board.target.as_deref(), pages)?;
+        if let Some(feature) = &board.feature {
+            command.arg("--features").arg(format!("landfall-board/{feature}"));
+        }
+        let executable = executables(&mut command)?.into_iter().next();
+        executable.with_context(|| format!("package {} has no program to build", app.package))
+    }
+}
+
+/// Runs a cargo build and returns the programs it made.
+fn executables(command: &mut Command) -> Result<Vec<PathBuf>> {
+    let mut guard = ChildGuard::spawn(command.stdin(Stdio::null()).stdout(Stdio::piped()))?;
+    let stdout = guard.child().stdout.take().context("the output is a pipe")?;
+    let mut executables = Vec::new();
+    for message in Message::parse_stream(std::io::BufReader::new(stdout)) {
+        if let Message::CompilerArtifact(artifact) = message.context("cannot read cargo's messages")?
+            && let Some(path) = artifact.executable
+        {
+            executables.push(path.into_std_path_buf());
+        }
+    }
+    let status = guard.wait_until(None)?.context("the wait without a deadline ends with a status")?;
+    anyhow::ensure!(status.success(), "cargo build failed ({}); its messages are above", process::describe(status));
+    Ok(executables)
+}
+
+/// Removes what `cargo run` told this tool about this tool's own package: other packages' build scripts
+/// must not see it, or they would run again each time.
+fn remove_own_variables(command: &mut Command) {
+    const OWN: [&str; 5] = ["CARGO_PKG_", "CARGO_MANIFEST_", "CARGO_CRATE_", "CARGO_BIN_", "CARGO_PRIMARY_"];
+    for (name, _) in std::env::vars_os() {
+        if OWN.iter().any(|own| name.to_string_lossy().starts_with(own)) {
+            command.env_remove(name);
+        }
+    }
+}
+
+/// Returns `path` as the user would write it from the current folder.
+pub(crate) fn shown(path: &Path) -> String {
+    let relative = std::env::current_dir().ok().and_then(|folder| path.strip_prefix(folder).ok().map(Path::to_owned));
+    relative.unwrap_or_else(|| path.to_owned()).display().to_string()
+}

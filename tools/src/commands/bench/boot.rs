@@ -1,0 +1,179 @@
+//! From reset to the first answer: memory, time and instructions; and what an idle guest executes.
+//!
+//! Instructions are QEMU's own count (`-icount shift=0`, asked by `query-replay`): exact, and without the
+//! time that the guest sleeps.
+
+use std::net::{Ipv4Addr, SocketAddr, TcpListener};
+use std::path::Path;
+use std::time::{Duration, Instant};
+
+use anyhow::{Context, Result, bail};
+
+use super::Effort;
+use super::table::{Column, grouped};
+use crate::console::Console;
+use crate::guest::Guest;
+use crate::http;
+use crate::process::{self, supervised};
+use crate::qemu::{GUEST_PORT, Machine, MemorySize, Network};
+use crate::qmp::Qmp;
+use crate::setup::programs;
+
+/// How long a start may take.
+const DEADLINE: Duration = Duration::from_secs(15);
+
+/// How long a guest that has served may take to come to rest.
+const SETTLE: Duration = Duration::from_secs(3);
+
+/// The pause between two attempts to connect, small against the time measured.
+const PAUSE: Duration = Duration::from_millis(2);
+
+/// An address in QEMU's own network, so that no DHCP takes part.
+const STATIC_ADDRESS: [&str; 2] = ["ip=10.0.2.15/24", "gateway=10.0.2.2"];
+
+/// Measures starts and idling.
+pub(super) fn measure(column: &mut Column<'_>, image: &Path, effort: Effort) -> Result<()> {
+    column.announce("looking for the smallest memory");
+    let memory = smallest_memory(image)?;
+    column.add("smallest memory, MiB", memory.0, "`-m`, in steps of 1 MiB: boots and answers");
+    let times = repeat(effort.starts, || Ok(Run::start(image, &[])?.first_answer()?.as_millis()))?;
+    column.add("first answer, ms", median(times), "wall time from QEMU's start, `ip=`; the median of some starts");
+    let sleepless = ["-icount", "shift=0,sleep=off"];
+    let counts = repeat(effort.starts, || {
+        let mut run = Run::start(image, &sleepless)?;
+        run.first_answer()?;
+        run.qmp()?.instructions()
+    })?;
+    column.add(
+        "first answer, instructions",
+        grouped(median(counts)),
+        "from reset, `ip=`; QEMU's count (`-icount shift=0,sleep=off`, `query-replay`), the median",
+    );
+    let idle = idle_instructions(image, Duration::from_secs(effort.idle_seconds))?;
+    column.add(
+        "idle for 10 s, instructions",
+        grouped(idle * 10 / effort.idle_seconds),
+        "after an answer; QEMU's count (`-icount shift=0`, `query-replay`) before and after",
+    );
+    Ok(())
+}
+
+/// A guest in QEMU's own network.
+struct Run {
+    guest: Guest,
+    address: SocketAddr,
+    started: Instant,
+    folder: tempfile::TempDir,
+}
+
+impl Run {
+    fn start(image: &Path, extra: &[&str]) -> Result<Self> {
+        Self::start_with(image, MemorySize(64), extra)
+    }
+
+    fn start_with(image: &Path, memory: MemorySize, extra: &[&str]) -> Result<Self> {
+        process::check_stopped()?;
+        let port = TcpListener::bind((Ipv4Addr::LOCALHOST, 0))?.local_addr()?.port();
+        let folder = tempfile::tempdir()?;
+        let mut machine = Machine::new(image, Network::User { host_port: port, guest_port: GUEST_PORT });
+        machine.memory = memory;
+        machine.arguments = STATIC_ADDRESS.map(str::to_owned).to_vec();
+        machine.extra = extra.iter().copied().map(str::to_owned).collect();
+        machine.extra.extend(Qmp::words(&folder.path().join("qmp")));
+        let started = Instant::now();
+        let guest = Guest::start(
+            supervised(programs::QEMU.get()?).args(machine.words()),
+            Console::new(None),
+            true,
+        )?;
+        Ok(Self { guest, address: (Ipv4Addr::LOCALHOST, port).into(), started, folder })
+    }
+
+    /// Asks until the guest answers; returns the time since its start.
+    fn first_answer(&mut self) -> Result<Duration> {
+        loop {
+            process::check_stopped()?;
+            if let Some(patience) = DEADLINE.checked_sub(self.started.elapsed())
+                && !patience.is_zero()
+            {
+                if http::get(self.address, patience).is_ok() {
+                    return Ok(self.started.elapsed());
+                }
+            } else {
+                bail!("no answer within {} s", DEADLINE.as_secs());
+            }
+            if let Some(status) = self.guest.ended()? {
+                self.guest.verdict(status)?;
+                bail!("the guest ended");
+            }
+            self.guest.pump(PAUSE);
+        }
+    }
+
+    fn qmp(&self) -> Result<Qmp> {
+        Qmp::connect(&self.folder.path().join("qmp"))
+    }
+}
+
+/// Halves the range between a size that fails and one that serves.
+fn smallest_memory(image: &Path) -> Result<MemorySize> {
+    let (mut fails, mut serves) = (0, 64);
+    serves_with(image, serves).context("the guest does not serve with 64 MiB")?;
+    while serves - fails > 1 {
+        let middle = fails.midpoint(serves);
+        match serves_with(image, middle) {
+            Ok(()) => serves = middle,
+            Err(_) => {
+                process::check_stopped()?;
+                fails = middle;
+            }
+        }
+    }
+    Ok(MemorySize(serves))
+}
+
+fn serves_with(image: &Path, mebibytes: u32) -> Result<()> {
+    Run::start_with(image, MemorySize(mebibytes), &[])?.first_answer().map(drop)
+}
+
+/// The instructions that a guest executes in `time` while nobody asks it anything.
+fn idle_instructions(image: &Path, time: Duration) -> Result<u64> {
+    let mut run = Run::start(image, &["-icount", "shift=0"])?;
+    run.first_answer()?;
+    let mut qmp = run.qmp()?;
+    rest(SETTLE)?;
+    let before = qmp.instructions()?;
+    rest(time)?;
+    Ok(qmp.instructions()? - before)
+}
+
+/// Sleeps, and wakes when the user stops the command.
+fn rest(time: Duration) -> Result<()> {
+    let end = Instant::now() + time;
+    while let Some(left) = end.checked_duration_since(Instant::now()) {
+        process::check_stopped()?;
+        std::thread::sleep(left.min(Duration::from_millis(50)));
+    }
+    Ok(())
+}
+
+fn repeat<T>(times: usize, measure: impl Fn() -> Result<T>) -> Result<Vec<T>> {
+    (0..times).map(|_| measure()).collect()
+}
+
+/// The middle value of a list that is not empty.
+fn median<T: Ord + Copy>(mut values: Vec<T>) -> T {
+    values.sort_unstable();
+    values[values.len() / 2]
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn the_median_is_the_middle() {
+        assert_eq!(median(vec![5, 1, 3]), 3);
+        assert_eq!(median(vec![7]), 7);
+    }
+}

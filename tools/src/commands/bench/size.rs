@@ -1,0 +1,56 @@
+//! How many bytes are shipped.
+
+use std::path::Path;
+
+use anyhow::Result;
+
+use super::table::{Column, grouped};
+use crate::commands::build::Image;
+use crate::registry::{App, Workspace};
+
+/// Measures the image, and apart from it the page's files, which any server would carry.
+pub(super) fn measure(column: &mut Column<'_>, workspace: &Workspace, app: &App, image: &Image) -> Result<()> {
+    column.add("image, bytes", grouped(image.bytes), "the flat image, page included");
+    if let Some(assets) = assets(workspace, app) {
+        column.add("page's files, bytes", grouped(assets), "in the image: `page/assets` and the WebAssembly");
+        column.add("image without them, bytes", grouped(image.bytes.saturating_sub(assets)), "the difference");
+    }
+    Ok(())
+}
+
+/// The size of the app's page, if it has one: the files beside its source and the module its build
+/// script compiled.
+fn assets(workspace: &Workspace, app: &App) -> Option<u64> {
+    let folder = workspace.folder(app)?.join("page/assets");
+    let files = folder_bytes(&folder)?;
+    Some(files + newest_module(workspace, app).unwrap_or(0))
+}
+
+fn folder_bytes(folder: &Path) -> Option<u64> {
+    let sizes = std::fs::read_dir(folder).ok()?.filter_map(|file| Some(file.ok()?.metadata().ok()?.len()));
+    Some(sizes.sum())
+}
+
+/// The size of the module that the app's build script made last, in whichever target folder.
+fn newest_module(workspace: &Workspace, app: &App) -> Option<u64> {
+    let target = workspace.target_directory();
+    let mut modules = Vec::new();
+    for folder in [target.clone(), target.join("landfall/source"), target.join("landfall/debian")] {
+        find_modules(&folder, &app.package, &mut modules);
+    }
+    let newest = modules.into_iter().max_by_key(|data| data.modified().ok())?;
+    Some(newest.len())
+}
+
+fn find_modules(target: &Path, package: &str, found: &mut Vec<std::fs::Metadata>) {
+    let prefix = format!("{package}-");
+    for build in [target.join("release/build"), target.join("aarch64-unknown-none/release/build")] {
+        let scripts = std::fs::read_dir(build).into_iter().flatten().flatten();
+        for script in scripts.filter(|script| script.file_name().to_string_lossy().starts_with(&prefix)) {
+            let release = script.path().join("out/wasm/wasm32-unknown-unknown/release");
+            let files = std::fs::read_dir(release).into_iter().flatten().flatten();
+            let modules = files.filter(|file| file.path().extension().is_some_and(|kind| kind == "wasm"));
+            found.extend(modules.filter_map(|module| module.metadata().ok()));
+        }
+    }
+}

@@ -1,0 +1,60 @@
+//! The subcommands, one file each.
+
+mod apps;
+mod bench;
+mod boards;
+mod build;
+mod burst;
+mod doctor;
+mod run;
+mod run_image;
+mod supervise;
+mod test;
+
+use std::process::ExitCode;
+
+use anyhow::Result;
+use clap::Subcommand;
+
+use crate::process;
+
+/// What `cargo landfall` can do.
+#[derive(Debug, Subcommand)]
+pub(crate) enum Command {
+    /// Lists the boards: what an app can be built for
+    Boards,
+    /// Lists the apps
+    Apps,
+    Build(build::Arguments),
+    Run(run::Arguments),
+    Test(test::Arguments),
+    Bench(bench::Arguments),
+    Doctor(doctor::Arguments),
+    #[command(hide = true)]
+    RunImage(run_image::Arguments),
+    #[command(hide = true)]
+    Supervise(supervise::Arguments),
+    #[command(hide = true)]
+    Burst(burst::Arguments),
+}
+
+/// Runs a subcommand.
+pub(crate) fn run(command: Command) -> Result<ExitCode> {
+    if let Command::Supervise(arguments) = command {
+        // It turns into another program, which must find the signals as they were.
+        return supervise::run(&arguments);
+    }
+    process::watch_signals()?;
+    match command {
+        Command::Boards => boards::run(),
+        Command::Apps => apps::run(),
+        Command::Build(arguments) => build::run(&arguments),
+        Command::Run(arguments) => run::run(&arguments),
+        Command::Test(arguments) => test::run(&arguments),
+        Command::Bench(arguments) => bench::run(&arguments),
+        Command::Doctor(arguments) => doctor::run(&arguments),
+        Command::RunImage(arguments) => run_image::run(arguments),
+        Command::Supervise(arguments) => supervise::run(&arguments),
+        Command::Burst(arguments) => burst::run(&arguments),
+    }
+}

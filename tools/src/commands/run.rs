@@ -1,0 +1,298 @@
+//! `cargo landfall run`: builds an app, starts it on a board and says where it can be opened.
+
+use std::net::{Ipv4Addr, SocketAddr, TcpListener};
+use std::path::Path;
+use std::process::ExitCode;
+use std::time::Duration;
+
+use anyhow::{Context, Result, bail, ensure};
+
+use super::build::{self, Image};
+use crate::cargo::Compilers;
+use crate::console::{Console, Symboliser};
+use crate::guest::{Answer, Guest};
+use crate::process::supervised;
+use crate::qemu::{GUEST_PORT, Machine, MemorySize, Network};
+use crate::registry::Workspace;
+use crate::setup::programs;
+
+/// Builds an app, starts it and prints its URL when it answers
+///
+/// On board `unix` the app is a process of this machine. On `virt` it is a bare-metal image in QEMU, whose
+/// console you see; addresses in a backtrace are shown with function, file and line. Ctrl-C ends it. When
+/// the guest fails, so does this command, with the guest's exit code and its last words.
+#[derive(Debug, clap::Args)]
+#[command(after_help = "Examples:\n  \
+    cargo landfall run 2048                                  a process of this machine\n  \
+    cargo landfall run 2048 --board virt                     bare metal, in QEMU\n  \
+    cargo landfall run hello --board virt --port 0           on any free port\n  \
+    cargo landfall run hello --board virt --memory 8M --arg log=debug\n  \
+    cargo landfall run hello --board virt --tap tap0 --arg ip=10.0.0.2/24 --arg gateway=10.0.0.1")]
+pub(crate) struct Arguments {
+    /// The app, as `cargo landfall apps` lists it
+    app: String,
+    /// The board, as `cargo landfall boards` lists it
+    #[arg(long, default_value = "unix")]
+    board: String,
+    #[command(flatten)]
+    options: Options,
+}
+
+/// How an image is started.
+#[derive(Debug, clap::Args)]
+pub(crate) struct Options {
+    /// The port of this machine at which the app is reached; 0 takes any free one
+    #[arg(long, default_value_t = GUEST_PORT)]
+    port: u16,
+    /// A boot argument for the guest, such as log=debug; may be given again
+    #[arg(long = "arg", value_name = "KEY=VALUE", value_parser = boot_argument)]
+    arguments: Vec<String>,
+    /// The deadline for the first answer; 0 waits for ever
+    #[arg(long, value_name = "SECONDS", default_value_t = 60)]
+    timeout: u64,
+    #[command(flatten)]
+    machine: MachineOptions,
+}
+
+/// What only a machine has.
+#[derive(Debug, clap::Args)]
+#[command(next_help_heading = "Options for boards that are machines")]
+struct MachineOptions {
+    /// The guest's memory, such as 6M or 2G [default: 64M]
+    #[arg(long, value_name = "SIZE")]
+    memory: Option<MemorySize>,
+    /// Connect the guest to this tap device instead of forwarding a port
+    #[arg(long, value_name = "NAME")]
+    tap: Option<String>,
+    /// Wait for a debugger before the first instruction
+    #[arg(long, value_name = "PORT", num_args = 0..=1, require_equals = true, default_missing_value = "1234")]
+    gdb: Option<u16>,
+    /// The version of the interrupt controller [default: 3]
+    #[arg(long, value_name = "VERSION", value_parser = clap::value_parser!(u8).range(2..=3))]
+    gic: Option<u8>,
+    /// The CPU, by QEMU's name [default: cortex-a57]
+    #[arg(long, value_name = "NAME")]
+    cpu: Option<String>,
+    /// Enter the guest at EL2, where hypervisors run
+    #[arg(long)]
+    virtualization: bool,
+}
+
+impl MachineOptions {
+    /// The first option that was given.
+    fn given(&self) -> Option<&'static str> {
+        let given = [
+            (self.memory.is_some(), "--memory"),
+            (self.tap.is_some(), "--tap"),
+            (self.gdb.is_some(), "--gdb"),
+            (self.gic.is_some(), "--gic"),
+            (self.cpu.is_some(), "--cpu"),
+            (self.virtualization, "--virtualization"),
+        ];
+        given.into_iter().find(|(given, _)| *given).map(|(_, name)| name)
+    }
+}
+
+/// Builds and starts.
+pub(crate) fn run(arguments: &Arguments) -> Result<ExitCode> {
+    let workspace = Workspace::load()?;
+    let app = workspace.app(&arguments.app)?;
+    let board = workspace.board(&arguments.board)?;
+    let options = &arguments.options;
+    // Before the build: a mistake in the options should not cost its time.
+    let port = options.free_port(board.target.is_none())?;
+    match board.name.as_str() {
+        "unix" => {
+            if let Some(name) = options.machine.given() {
+                bail!("{name} is for machines, and board unix is a process: add --board virt");
+            }
+        }
+        "virt" => drop(programs::QEMU.get()?),
+        other => bail!("board {other} can be built, but this command cannot start it"),
+    }
+    let image = build::build(&mut Compilers::new(&workspace), &app, &board, &build::images_folder(&workspace))?;
+    if board.target.is_none() {
+        options.run_process(&image, port)
+    } else {
+        options.run_machine(&image, port, workspace.root())
+    }
+}
+
+impl Options {
+    /// Adds boot arguments to those given as `--arg`.
+    pub(crate) fn add_arguments(&mut self, arguments: Vec<String>) {
+        self.arguments.extend(arguments);
+    }
+
+    /// Starts the executable of board `unix`.
+    fn run_process(&self, image: &Image, port: u16) -> Result<ExitCode> {
+        let mut command = supervised(&image.path);
+        command.arg(format!("port={port}"));
+        command.args(self.arguments.iter().filter(|argument| !argument.starts_with("port=")));
+        let mut guest = Guest::start(&mut command, Console::new(None), false)?;
+        self.serve(&mut guest, Answer::At(local(port)))
+    }
+
+    /// Starts an image in QEMU.
+    pub(crate) fn run_machine(&self, image: &Image, port: u16, root: &Path) -> Result<ExitCode> {
+        let qemu = programs::QEMU.get()?;
+        let machine = self.machine(&image.path, port);
+        let mut command = supervised(qemu);
+        command.args(machine.words());
+        if let Some(port) = machine.gdb {
+            let elf = image.elf.display();
+            eprintln!("gdb: the guest waits; gdb-multiarch {elf} -ex 'target remote 127.0.0.1:{port}'");
+        }
+        let answer = match machine.network {
+            Network::User { .. } => Answer::At(local(port)),
+            Network::Tap { .. } => Answer::OnConsole,
+        };
+        let console = Console::new(Symboliser::open(&image.elf, root));
+        let mut guest = Guest::start(&mut command, console, false)?;
+        self.serve(&mut guest, answer)
+    }
+
+    fn serve(&self, guest: &mut Guest, answer: Answer) -> Result<ExitCode> {
+        guest.serve(answer, self.deadline(), |url| println!("open {url}"))?;
+        eprintln!("the guest ended");
+        Ok(ExitCode::SUCCESS)
+    }
+
+    fn machine(&self, image: &Path, port: u16) -> Machine {
+        let options = &self.machine;
+        let network = match &options.tap {
+            Some(name) => Network::Tap { name: name.clone() },
+            None => Network::User { host_port: port, guest_port: self.guest_port() },
+        };
+        let mut machine = Machine::new(image, network);
+        machine.memory = options.memory.unwrap_or(machine.memory);
+        machine.gic = options.gic.unwrap_or(machine.gic);
+        machine.cpu = options.cpu.clone().unwrap_or(machine.cpu);
+        machine.virtualization = options.virtualization;
+        machine.gdb = options.gdb;
+        machine.arguments.clone_from(&self.arguments);
+        machine
+    }
+
+    /// A guest under a debugger may take its time.
+    fn deadline(&self) -> Option<Duration> {
+        let endless = self.timeout == 0 || self.machine.gdb.is_some();
+        (!endless).then(|| Duration::from_secs(self.timeout))
+    }
+
+    /// The port at which the guest listens: its boot argument `port`.
+    fn guest_port(&self) -> u16 {
+        self.port_argument().unwrap_or(GUEST_PORT)
+    }
+
+    fn port_argument(&self) -> Option<u16> {
+        self.arguments.iter().rev().find_map(|argument| argument.strip_prefix("port=")?.parse().ok())
+    }
+
+    /// The port of this machine, after a look whether it is free.
+    pub(crate) fn free_port(&self, process: bool) -> Result<u16> {
+        if self.machine.tap.is_some() {
+            return Ok(self.port);
+        }
+        // A process has but one port: the boot argument is another way to name it.
+        let given = if process { self.port_argument().unwrap_or(self.port) } else { self.port };
+        if let Some(gdb) = self.machine.gdb {
+            reserve(Ipv4Addr::LOCALHOST, gdb, "--gdb=PORT")?;
+        }
+        let address = if process { Ipv4Addr::UNSPECIFIED } else { Ipv4Addr::LOCALHOST };
+        reserve(address, given, "--port PORT, or --port 0 for any free one")
+    }
+}
+
+/// Returns `port`, or a free one for 0.
+fn reserve(address: Ipv4Addr, port: u16, instead: &str) -> Result<u16> {
+    let listener = TcpListener::bind((address, port)).with_context(|| match port {
+        0 => "there is no free port".to_owned(),
+        port => format!("port {port} of this machine cannot be used; try another with {instead}"),
+    })?;
+    Ok(listener.local_addr()?.port())
+}
+
+fn local(port: u16) -> SocketAddr {
+    (Ipv4Addr::LOCALHOST, port).into()
+}
+
+/// Checks a boot argument: `key=value` in one word.
+pub(crate) fn boot_argument(text: &str) -> Result<String> {
+    let (key, _) = text.split_once('=').context("a boot argument is written key=value")?;
+    ensure!(!key.is_empty(), "the key before = is missing");
+    ensure!(!text.contains(char::is_whitespace), "a boot argument is one word: it cannot hold spaces");
+    Ok(text.to_owned())
+}
+
+#[cfg(test)]
+mod tests {
+    use clap::Parser;
+
+    use super::*;
+
+    #[derive(Parser)]
+    struct Line {
+        #[command(flatten)]
+        arguments: Arguments,
+    }
+
+    fn parse(words: &[&str]) -> Result<Arguments, clap::Error> {
+        let words = ["run", "hello"].iter().chain(words);
+        Line::try_parse_from(words).map(|line| line.arguments)
+    }
+
+    fn machine(words: &[&str]) -> Machine {
+        parse(words).expect("good words").options.machine(Path::new("a.img"), 8080)
+    }
+
+    #[test]
+    fn boot_arguments_are_words_with_a_key() {
+        assert!(boot_argument("log=debug").is_ok());
+        assert!(boot_argument("empty=").is_ok());
+        for bad in ["log", "=debug", "log=de bug", "log =debug", ""] {
+            assert!(boot_argument(bad).is_err(), "{bad:?}");
+        }
+    }
+
+    #[test]
+    fn options_reach_the_machine() {
+        let machine = machine(&["--memory", "6M", "--gic", "2", "--virtualization", "--arg", "port=81", "--gdb"]);
+        assert_eq!(machine.memory, MemorySize(6));
+        assert_eq!(machine.gic, 2);
+        assert!(machine.virtualization);
+        assert_eq!(machine.gdb, Some(1234));
+        assert_eq!(machine.network, Network::User { host_port: 8080, guest_port: 81 });
+    }
+
+    #[test]
+    fn bad_options_are_refused() {
+        for bad in [["--memory", "lots"], ["--gic", "4"], ["--arg", "novalue"], ["--port", "65536"]] {
+            assert!(parse(&bad).is_err(), "{bad:?}");
+        }
+    }
+
+    #[test]
+    fn machine_options_are_noticed_for_a_process() {
+        let given = |words: &[&str]| parse(words).expect("good words").options.machine.given();
+        assert_eq!(given(&["--port", "0"]), None);
+        assert_eq!(given(&["--tap", "tap0"]), Some("--tap"));
+    }
+
+    #[test]
+    fn a_port_in_use_is_named() {
+        let taken = TcpListener::bind("127.0.0.1:0").expect("a free port");
+        let port = taken.local_addr().expect("it is bound").port();
+        let error = reserve(Ipv4Addr::LOCALHOST, port, "--port PORT").expect_err("it is taken");
+        assert!(error.to_string().contains(&port.to_string()), "{error}");
+        assert_ne!(reserve(Ipv4Addr::LOCALHOST, 0, "").expect("some port is free"), 0);
+    }
+
+    #[test]
+    fn the_deadline_can_be_lifted() {
+        let deadline = |words: &[&str]| parse(words).expect("good words").options.deadline();
+        assert_eq!(deadline(&[]), Some(Duration::from_secs(60)));
+        assert_eq!(deadline(&["--timeout", "0"]), None);
+        assert_eq!(deadline(&["--gdb"]), None);
+    }
+}

@@ -1,0 +1,195 @@
+//! What each step does.
+
+use std::io::{BufRead, BufReader};
+use std::path::PathBuf;
+use std::process::{Command, Stdio};
+
+use anyhow::{Context, Result, ensure};
+
+use super::count::Count;
+use super::{Outcome, Step};
+use crate::cargo::{Compilers, Pages};
+use crate::commands::build;
+use crate::process::{self, ChildGuard};
+use crate::registry::{App, Workspace};
+use crate::setup::{components, debian, programs, wasm};
+
+/// The package of the tests that start images, and the guests that only they start.
+const GUEST_TESTS: &str = "landfall-tests";
+const TEST_GUESTS: [&str; 1] = ["crash"];
+
+/// The package of the page.
+const PAGE: &str = "page-2048";
+
+/// What the steps share.
+pub(super) struct Bench {
+    workspace: Workspace,
+    compilers: Compilers,
+    filter: Option<String>,
+    images: PathBuf,
+    images_built: bool,
+}
+
+impl Bench {
+    /// Nothing has run yet.
+    pub(super) fn new(filter: Option<String>) -> Result<Self> {
+        let workspace = Workspace::load()?;
+        let compilers = Compilers::new(&workspace);
+        let images = workspace.target_directory().join("landfall/test-images");
+        Ok(Self { workspace, compilers, filter, images, images_built: false })
+    }
+
+    /// Runs a step.
+    pub(super) fn run(&mut self, step: Step) -> Result<Outcome> {
+        match step {
+            Step::Setup => self.setup(),
+            Step::Format => self.check(&["fmt", "--all", "--check"]),
+            Step::Clippy => self.check(&["clippy", "--workspace", "--all-targets", "--", "-Dwarnings"]),
+            Step::ClippyTargets => self.clippy_targets(),
+            Step::Docs => self.docs(),
+            Step::Unit => self.unit(),
+            Step::Images => self.build_images(),
+            Step::Guests => self.guests(),
+        }
+    }
+
+    fn setup(&mut self) -> Result<Outcome> {
+        components::get()?;
+        programs::get_all(&[programs::QEMU, programs::BROWSER, programs::BROWSER_DRIVER, programs::IP])?;
+        self.compilers.get(wasm::TARGET)?;
+        for target in self.targets()? {
+            self.compilers.get(&target)?;
+        }
+        Ok(Outcome::Ran(Count::ONE))
+    }
+
+    /// The targets of all boards that have one, each once.
+    fn targets(&self) -> Result<Vec<String>> {
+        let mut targets: Vec<String> = self.workspace.boards()?.into_iter().filter_map(|board| board.target).collect();
+        targets.sort();
+        targets.dedup();
+        Ok(targets)
+    }
+
+    /// What is built for machines: the apps and the tests' own guests.
+    fn programs(&self) -> Result<Vec<App>> {
+        let mut programs = self.workspace.apps()?;
+        let listed: Vec<String> = programs.iter().map(|app| app.package.clone()).collect();
+        let guests = TEST_GUESTS.into_iter().filter(|guest| !listed.iter().any(|package| package == guest));
+        programs.extend(guests.filter_map(|guest| self.workspace.package(guest)));
+        Ok(programs)
+    }
+
+    /// A cargo command on the host that succeeds or fails as a whole.
+    fn check(&mut self, words: &[&str]) -> Result<Outcome> {
+        let mut command = self.compilers.command(words, None, Pages::Needed)?;
+        process::run_checked(&mut command, &format!("cargo {}", words.join(" ")))?;
+        Ok(Outcome::Ran(Count::ONE))
+    }
+
+    fn docs(&mut self) -> Result<Outcome> {
+        let words = ["doc", "--workspace", "--no-deps"];
+        let mut command = self.compilers.command(&words, None, Pages::Needed)?;
+        command.env("RUSTDOCFLAGS", "-Dwarnings");
+        process::run_checked(&mut command, "cargo doc")?;
+        Ok(Outcome::Ran(Count::ONE))
+    }
+
+    fn clippy_targets(&mut self) -> Result<Outcome> {
+        let programs: Vec<String> = self.programs()?.into_iter().map(|app| app.package).collect();
+        let mut count = Count::default();
+        for target in self.targets()? {
+            self.clippy(&target, &programs)?;
+            count += Count::ONE;
+        }
+        if self.workspace.package(PAGE).is_some() {
+            self.clippy(wasm::TARGET, &[PAGE.to_owned()])?;
+            count += Count::ONE;
+        }
+        Ok(Outcome::Ran(count))
+    }
+
+    /// Lints `packages` for `target`. The user's clippy is of one piece with the user's compiler; where
+    /// Debian's compiler is used, so must its clippy, which is started as `cargo clippy` starts its own.
+    fn clippy(&mut self, target: &str, packages: &[String]) -> Result<()> {
+        eprintln!("clippy: {} for {target}", packages.join(", "));
+        let debians = self.compilers.get(target)?.is_debians();
+        let subcommand = if debians { "check" } else { "clippy" };
+        let mut command = self.compilers.command(&[subcommand], Some(target), Pages::Needed)?;
+        command.args(packages.iter().flat_map(|package| ["--package", package]));
+        if debians {
+            command.env("RUSTC_WORKSPACE_WRAPPER", debian::clippy_driver()?);
+            command.env("CLIPPY_ARGS", "-Dwarnings__CLIPPY_HACKERY__");
+        } else {
+            command.args(["--", "-Dwarnings"]);
+        }
+        process::run_checked(&mut command, &format!("clippy for {target}"))
+    }
+
+    fn unit(&mut self) -> Result<Outcome> {
+        let words = ["test", "--no-fail-fast", "--workspace", "--exclude", GUEST_TESTS];
+        let command = self.compilers.command(&words, None, Pages::Needed)?;
+        self.tests(command)
+    }
+
+    fn build_images(&mut self) -> Result<Outcome> {
+        let boards = self.workspace.boards()?;
+        let listed: Vec<String> = self.workspace.apps()?.into_iter().map(|app| app.name).collect();
+        let mut count = Count::default();
+        for app in self.programs()? {
+            // The tests' own guests make sense on machines only.
+            for board in boards.iter().filter(|board| board.target.is_some() || listed.contains(&app.name)) {
+                let image = build::build(&mut self.compilers, &app, board, &self.images)?;
+                println!("{:>9} bytes  {}", image.bytes, image.path.display());
+                count += Count::ONE;
+            }
+        }
+        self.images_built = true;
+        Ok(Outcome::Ran(count))
+    }
+
+    fn guests(&mut self) -> Result<Outcome> {
+        if self.workspace.package(GUEST_TESTS).is_none() {
+            return Ok(Outcome::Skipped(format!("the workspace has no package {GUEST_TESTS}")));
+        }
+        ensure!(self.images_built || self.images.is_dir(), "there are no images to start");
+        let words = ["test", "--no-fail-fast", "--package", GUEST_TESTS];
+        let mut command = self.compilers.command(&words, None, Pages::Needed)?;
+        command.env("LANDFALL_IMAGES", &self.images);
+        command.env("LANDFALL_TOOL", self.copy_of_tool()?);
+        self.tests(command)
+    }
+
+    /// A copy of this executable: cargo may build the original anew while it is in use.
+    fn copy_of_tool(&self) -> Result<PathBuf> {
+        let copy = self.images.join("cargo-landfall");
+        std::fs::create_dir_all(&self.images)?;
+        let new = tempfile::NamedTempFile::new_in(&self.images)?;
+        std::fs::copy("/proc/self/exe", new.path()).context("cannot copy this program")?;
+        new.persist(&copy)?;
+        Ok(copy)
+    }
+
+    /// Runs a `cargo test` command, shows its output, and counts.
+    fn tests(&self, mut command: Command) -> Result<Outcome> {
+        if let Some(filter) = &self.filter {
+            command.arg("--").arg(filter);
+        }
+        let mut guard = ChildGuard::spawn(command.stdin(Stdio::null()).stdout(Stdio::piped()))?;
+        let stdout = guard.child().stdout.take().context("the output is a pipe")?;
+        let mut count = Count::default();
+        for line in BufReader::new(stdout).split(b'\n') {
+            let line = String::from_utf8_lossy(&line?).into_owned();
+            println!("{line}");
+            if let Some(counted) = Count::of_line(&line) {
+                count += counted;
+            }
+        }
+        let status = guard.wait_until(None)?.context("the wait without a deadline ends with a status")?;
+        if !status.success() && count.failed == 0 {
+            // A test program that does not build or dies says no result.
+            count.failed = 1;
+        }
+        Ok(Outcome::Ran(count))
+    }
+}

@@ -1,0 +1,206 @@
+//! From ELF to the flat image that QEMU, Xen and boot loaders load.
+//!
+//! The image is the loadable segments laid out by address, the lowest first; what is only reserved
+//! (`.bss`) is not in the file. An aarch64 image starts with the Linux arm64 Image header ("ARM\x64" at
+//! byte 56; Linux Documentation/arch/arm64/booting.rst), by which its loaders know it.
+
+use std::path::Path;
+
+use anyhow::{Context, Result, bail, ensure};
+use object::read::elf::{ElfFile64, FileHeader, ProgramHeader};
+use object::{Architecture, Endianness, Object, ObjectSection, SectionFlags, elf};
+use serde::Serialize;
+
+/// Where the arm64 Image header has its magic number, and the number.
+const MAGIC_OFFSET: usize = 56;
+const MAGIC: &[u8; 4] = b"ARM\x64";
+
+/// More than any image has; a larger span means that the link went wrong.
+const LARGEST: u64 = 256 << 20;
+
+/// A part of an image, as the linker named it.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize)]
+pub(crate) struct Section {
+    /// The linker's name, ".text".
+    pub(crate) name: String,
+    /// Offset from the start of the image in memory.
+    pub(crate) address: u64,
+    /// Size in memory.
+    pub(crate) bytes: u64,
+}
+
+/// An ELF file in memory.
+pub(crate) struct Elf<'data> {
+    file: ElfFile64<'data, Endianness>,
+    data: &'data [u8],
+}
+
+impl<'data> Elf<'data> {
+    /// Reads the headers of an aarch64 ELF file.
+    pub(crate) fn parse(data: &'data [u8]) -> Result<Self> {
+        let file = ElfFile64::parse(data).context("this is no 64-bit ELF file, or a damaged one")?;
+        let architecture = file.architecture();
+        ensure!(
+            architecture == Architecture::Aarch64,
+            "this is an ELF file for {architecture:?}, and images are for Aarch64"
+        );
+        Ok(Self { file, data })
+    }
+
+    /// Lays the loadable segments out as one flat image.
+    pub(crate) fn flatten(&self) -> Result<Vec<u8>> {
+        let endian = self.file.endian();
+        let mut segments = Vec::new();
+        for header in self.file.elf_header().program_headers(endian, self.data)? {
+            if header.p_type(endian) == elf::PT_LOAD && header.p_filesz(endian) > 0 {
+                let bytes = header.data(endian, self.data).ok().context("a segment lies outside of the file")?;
+                segments.push((header.p_vaddr(endian), bytes));
+            }
+        }
+        segments.sort_by_key(|(address, _)| *address);
+        let Some((base, _)) = segments.first().copied() else {
+            bail!("the ELF file has nothing to load");
+        };
+        let mut image = Vec::new();
+        for (address, bytes) in segments {
+            let offset = address - base;
+            ensure!(offset < LARGEST, "the image would span {offset:#x} bytes: was it linked with the board's script?");
+            let offset = usize::try_from(offset).context("the image is larger than memory")?;
+            ensure!(offset >= image.len(), "two segments overlap at {address:#x}");
+            image.resize(offset, 0);
+            image.extend_from_slice(bytes);
+        }
+        Ok(image)
+    }
+
+    /// The sections that are in memory when the image runs.
+    pub(crate) fn sections(&self) -> Vec<Section> {
+        self.file
+            .sections()
+            .filter(|section| matches!(section.flags(), SectionFlags::Elf { sh_flags, .. } if sh_flags.contains(elf::SHF_ALLOC)))
+            .map(|section| Section {
+                name: section.name().unwrap_or("?").to_owned(),
+                address: section.address(),
+                bytes: section.size(),
+            })
+            .filter(|section| section.bytes > 0)
+            .collect()
+    }
+}
+
+/// Writes the flat image of the ELF file at `elf` to `image`; returns its size and its sections.
+pub(crate) fn write_flat(elf: &Path, image: &Path) -> Result<(u64, Vec<Section>)> {
+    let data = std::fs::read(elf).with_context(|| format!("cannot read {}", elf.display()))?;
+    let flat = flatten_bootable(&data).with_context(|| format!("cannot make an image of {}", elf.display()))?;
+    std::fs::write(image, &flat.0).with_context(|| format!("cannot write {}", image.display()))?;
+    Ok((flat.0.len() as u64, flat.1))
+}
+
+fn flatten_bootable(data: &[u8]) -> Result<(Vec<u8>, Vec<Section>)> {
+    let elf = Elf::parse(data)?;
+    let image = elf.flatten()?;
+    ensure!(
+        image.get(MAGIC_OFFSET..).is_some_and(|rest| rest.starts_with(MAGIC)),
+        "the image does not start with the arm64 Image header: no loader would take it"
+    );
+    Ok((image, elf.sections()))
+}
+
+#[cfg(test)]
+mod tests {
+    use object::write::elf::{FileHeader, ProgramHeader, Writer};
+
+    use super::*;
+
+    /// A segment of a test file: its address, its bytes, and its size in memory.
+    type Segment<'a> = (u64, &'a [u8], u64);
+
+    /// An ELF file with these segments and no sections.
+    fn elf_with(machine: elf::Machine, segments: &[Segment<'_>]) -> Vec<u8> {
+        let mut bytes = Vec::new();
+        let mut writer = Writer::new(Endianness::Little, true, &mut bytes);
+        writer.reserve_file_header();
+        writer.reserve_program_headers(u32::try_from(segments.len()).expect("few segments"));
+        let offsets: Vec<u64> = segments.iter().map(|(_, data, _)| writer.reserve(data.len() as u64, 1)).collect();
+        let header = FileHeader {
+            os_abi: elf::OsAbi(0),
+            abi_version: 0,
+            e_type: elf::ET_DYN,
+            e_machine: machine,
+            e_entry: 0,
+            e_flags: elf::FileFlags(0),
+        };
+        writer.write_file_header(&header).expect("the header is written");
+        for ((address, data, memory), offset) in segments.iter().zip(&offsets) {
+            writer.write_program_header(&ProgramHeader {
+                p_type: elf::PT_LOAD,
+                p_flags: elf::PF_R,
+                p_offset: *offset,
+                p_vaddr: *address,
+                p_paddr: *address,
+                p_filesz: data.len() as u64,
+                p_memsz: *memory,
+                p_align: 1,
+            });
+        }
+        for ((_, data, _), offset) in segments.iter().zip(&offsets) {
+            writer.pad_until(*offset);
+            writer.write(data);
+        }
+        bytes
+    }
+
+    fn flat(segments: &[Segment<'_>]) -> Result<Vec<u8>> {
+        let data = elf_with(elf::EM_AARCH64, segments);
+        Elf::parse(&data)?.flatten()
+    }
+
+    #[test]
+    fn segments_are_laid_out_by_address_with_gaps_filled() {
+        let image = flat(&[(8, b"data", 64), (0, b"text", 4)]).expect("a sound file");
+        assert_eq!(image, b"text\0\0\0\0data");
+    }
+
+    #[test]
+    fn what_is_only_reserved_is_not_in_the_file() {
+        let image = flat(&[(0, b"text", 4), (0x1000, b"", 0x10_0000)]).expect("a sound file");
+        assert_eq!(image, b"text");
+    }
+
+    #[test]
+    fn overlapping_segments_are_refused() {
+        let error = flat(&[(0, b"text", 4), (2, b"data", 4)]).expect_err("they overlap");
+        assert!(error.to_string().contains("overlap"), "{error}");
+    }
+
+    #[test]
+    fn a_span_beyond_any_image_is_refused() {
+        let error = flat(&[(0, b"text", 4), (0x4000_0000, b"data", 4)]).expect_err("1 GiB");
+        assert!(error.to_string().contains("span"), "{error}");
+    }
+
+    #[test]
+    fn other_machines_and_other_files_are_refused() {
+        let x86 = elf_with(elf::EM_X86_64, &[(0, b"text", 4)]);
+        assert!(Elf::parse(&x86).err().is_some_and(|error| error.to_string().contains("X86_64")));
+        assert!(Elf::parse(b"#!/bin/sh").is_err());
+        assert!(Elf::parse(&[]).is_err());
+    }
+
+    #[test]
+    fn damaged_files_are_refused() {
+        let mut data = elf_with(elf::EM_AARCH64, &[(0, &[0; 100], 100)]);
+        data.truncate(data.len() - 50);
+        assert!(Elf::parse(&data).and_then(|elf| elf.flatten()).is_err());
+    }
+
+    #[test]
+    fn an_image_needs_its_header() {
+        let mut text = [0; 64];
+        let without = elf_with(elf::EM_AARCH64, &[(0, &text, 64)]);
+        assert!(flatten_bootable(&without).is_err());
+        text[MAGIC_OFFSET..MAGIC_OFFSET + 4].copy_from_slice(MAGIC);
+        let with = elf_with(elf::EM_AARCH64, &[(0, &text, 64)]);
+        assert!(flatten_bootable(&with).is_ok());
+    }
+}

@@ -1,0 +1,91 @@
+//! A network of its own for measurements: a namespace with a tap, made and removed by the command.
+//!
+//! Nothing of it is seen outside of the namespace, so it cannot clash with the user's networks. The
+//! guest gets a permanent neighbour entry: waiting for ARP would round the measured times to seconds.
+
+use std::ffi::OsStr;
+use std::path::Path;
+use std::process::Command;
+
+use anyhow::{Context, Result, ensure};
+
+use crate::process;
+use crate::setup::programs;
+
+/// The tap inside the namespace.
+pub(crate) const TAP: &str = "tap0";
+/// The boot arguments that give the guest its place in the network.
+pub(crate) const GUEST_ARGUMENTS: [&str; 2] = ["ip=10.77.0.2/24", "gateway=10.77.0.1"];
+/// The guest's address.
+pub(crate) const GUEST: &str = "10.77.0.2";
+const HOST: &str = "10.77.0.1/24";
+/// The address that QEMU gives its first network device.
+const GUEST_MAC: &str = "52:54:00:12:34:56";
+
+/// A network namespace with a tap, removed when this value is dropped.
+pub(crate) struct Namespace {
+    name: String,
+}
+
+impl Namespace {
+    /// Returns why this user or machine cannot have one.
+    pub(crate) fn obstacle() -> Option<&'static str> {
+        if !rustix::process::geteuid().is_root() {
+            return Some("needs root, for a tap in a network namespace");
+        }
+        (!Path::new("/dev/net/tun").exists()).then_some("needs /dev/net/tun (modprobe tun)")
+    }
+
+    /// Makes the namespace and its tap.
+    pub(crate) fn new() -> Result<Self> {
+        if let Some(obstacle) = Self::obstacle() {
+            anyhow::bail!("{obstacle}");
+        }
+        let name = format!("landfall-{}", std::process::id());
+        ip(&["netns", "add", &name])?;
+        // From here on dropping the value removes what was made.
+        let namespace = Self { name };
+        namespace.ip(&["link", "set", "lo", "up"])?;
+        namespace.ip(&["tuntap", "add", "dev", TAP, "mode", "tap"])?;
+        namespace.ip(&["address", "add", HOST, "dev", TAP])?;
+        namespace.ip(&["link", "set", TAP, "up"])?;
+        namespace.ip(&["neighbour", "replace", GUEST, "lladdr", GUEST_MAC, "dev", TAP, "nud", "permanent"])?;
+        Ok(namespace)
+    }
+
+    fn ip(&self, words: &[&str]) -> Result<()> {
+        let words: Vec<&str> = ["-n", &self.name].into_iter().chain(words.iter().copied()).collect();
+        ip(&words)
+    }
+
+    /// A command that runs `program` inside and dies with this process.
+    pub(crate) fn command(&self, program: impl AsRef<OsStr>) -> Result<Command> {
+        let mut command = process::supervised(programs::IP.get()?);
+        command.args(["netns", "exec", &self.name]).arg(program);
+        Ok(command)
+    }
+
+    /// Runs this tool's own hidden `subcommand` inside and returns what it printed.
+    pub(crate) fn own_output(&self, words: &[&str]) -> Result<String> {
+        // Not by /proc/self/exe: inside, that would be `ip`.
+        let tool = std::env::current_exe().context("this program has no path")?;
+        process::output(self.command(tool)?.args(words))
+    }
+}
+
+impl Drop for Namespace {
+    fn drop(&mut self) {
+        // The tap goes with it.
+        if let Err(error) = ip(&["netns", "delete", &self.name]) {
+            eprintln!("warning: the network namespace {} is left over: {error:#}", self.name);
+        }
+    }
+}
+
+fn ip(words: &[&str]) -> Result<()> {
+    let mut command = Command::new(programs::IP.get()?);
+    let output = command.args(words).output().context("cannot start ip")?;
+    let message = String::from_utf8_lossy(&output.stderr);
+    ensure!(output.status.success(), "ip {}: {}", words.join(" "), message.trim());
+    Ok(())
+}

@@ -1,0 +1,200 @@
+//! QEMU's command line for images of board `virt`.
+
+use std::ffi::OsString;
+use std::path::{Path, PathBuf};
+use std::str::FromStr;
+
+/// The port on which apps listen when they are not told.
+pub(crate) const GUEST_PORT: u16 = 8080;
+
+/// A machine's memory in MiB.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
+pub(crate) struct MemorySize(pub(crate) u32);
+
+/// A memory size that QEMU would not take or that is surely a mistake.
+#[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
+#[error("{0:?} is no memory size: write a whole number of MiB or GiB up to 255 GiB, such as 6M or 2G")]
+pub(crate) struct BadMemorySize(String);
+
+impl MemorySize {
+    const LARGEST_MIB: u32 = 255 << 10;
+}
+
+impl FromStr for MemorySize {
+    type Err = BadMemorySize;
+
+    fn from_str(text: &str) -> Result<Self, BadMemorySize> {
+        let bad = || BadMemorySize(text.to_owned());
+        let upper = text.to_ascii_uppercase();
+        let number = |digits: &str| digits.parse::<u32>().map_err(|_| bad());
+        let mebibytes = if let Some(digits) = upper.strip_suffix('M') {
+            number(digits)?
+        } else if let Some(digits) = upper.strip_suffix('G') {
+            number(digits)?.checked_mul(1024).ok_or_else(bad)?
+        } else {
+            return Err(bad());
+        };
+        if (1..=Self::LARGEST_MIB).contains(&mebibytes) { Ok(Self(mebibytes)) } else { Err(bad()) }
+    }
+}
+
+impl std::fmt::Display for MemorySize {
+    fn fmt(&self, formatter: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        if self.0.is_multiple_of(1024) { write!(formatter, "{}G", self.0 / 1024) } else { write!(formatter, "{}M", self.0) }
+    }
+}
+
+/// How the guest is connected.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub(crate) enum Network {
+    /// QEMU's own network; connections to `host_port` of 127.0.0.1 reach `guest_port` of the guest.
+    User {
+        /// The port on this machine.
+        host_port: u16,
+        /// The port in the guest.
+        guest_port: u16,
+    },
+    /// An existing tap device.
+    Tap {
+        /// Its name.
+        name: String,
+    },
+}
+
+/// A machine of board `virt`.
+#[derive(Clone, Debug)]
+pub(crate) struct Machine {
+    /// The flat image.
+    pub(crate) image: PathBuf,
+    /// The memory.
+    pub(crate) memory: MemorySize,
+    /// The version of the interrupt controller, 2 or 3.
+    pub(crate) gic: u8,
+    /// The CPU's name.
+    pub(crate) cpu: String,
+    /// The CPU has EL2, and the guest is entered there.
+    pub(crate) virtualization: bool,
+    /// The connection.
+    pub(crate) network: Network,
+    /// The guest waits for a debugger on this port.
+    pub(crate) gdb: Option<u16>,
+    /// The boot arguments.
+    pub(crate) arguments: Vec<String>,
+    /// More words for QEMU.
+    pub(crate) extra: Vec<String>,
+}
+
+impl Machine {
+    /// The machine that a command starts when it is told nothing else.
+    pub(crate) fn new(image: &Path, network: Network) -> Self {
+        Self {
+            image: image.to_owned(),
+            memory: MemorySize(64),
+            gic: 3,
+            cpu: "cortex-a57".to_owned(),
+            virtualization: false,
+            network,
+            gdb: None,
+            arguments: Vec::new(),
+            extra: Vec::new(),
+        }
+    }
+
+    /// QEMU's words, without the program.
+    pub(crate) fn words(&self) -> Vec<OsString> {
+        let machine = if self.virtualization { ",virtualization=on" } else { "" };
+        let mut words: Vec<OsString> = Vec::new();
+        let mut add = |option: &str, value: OsString| words.extend([option.into(), value]);
+        add("-M", format!("virt,gic-version={}{machine}", self.gic).into());
+        add("-cpu", self.cpu.clone().into());
+        add("-m", self.memory.to_string().into());
+        // By this the guest's exit code becomes QEMU's.
+        add("-semihosting-config", "enable=on,target=native".into());
+        add("-kernel", self.image.clone().into());
+        if !self.arguments.is_empty() {
+            add("-append", self.arguments.join(" ").into());
+        }
+        add("-netdev", self.netdev().into());
+        add("-device", "virtio-net-device,netdev=net0".into());
+        add("-device", "virtio-rng-device".into());
+        add("-global", "virtio-mmio.force-legacy=false".into());
+        if let Some(port) = self.gdb {
+            add("-gdb", format!("tcp:127.0.0.1:{port}").into());
+            words.push("-S".into());
+        }
+        words.extend(["-nographic", "-no-reboot"].map(OsString::from));
+        words.extend(self.extra.iter().map(OsString::from));
+        words
+    }
+
+    fn netdev(&self) -> String {
+        match &self.network {
+            Network::User { host_port, guest_port } => {
+                format!("user,id=net0,hostfwd=tcp:127.0.0.1:{host_port}-:{guest_port}")
+            }
+            Network::Tap { name } => format!("tap,id=net0,ifname={name},script=no,downscript=no"),
+        }
+    }
+
+    /// The command line as one types it.
+    pub(crate) fn shown(&self) -> String {
+        let words = self.words();
+        let words = words.iter().map(|word| shell_word(&word.to_string_lossy()));
+        std::iter::once("qemu-system-aarch64".to_owned()).chain(words).collect::<Vec<_>>().join(" ")
+    }
+}
+
+/// Quotes a word for the shell where that is needed.
+pub(crate) fn shell_word(word: &str) -> String {
+    let plain = |character: char| character.is_ascii_alphanumeric() || "-_=+./,:@%".contains(character);
+    if !word.is_empty() && word.chars().all(plain) {
+        word.to_owned()
+    } else {
+        format!("'{}'", word.replace('\'', r"'\''"))
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn memory_sizes_are_whole_mebibytes() {
+        assert_eq!("6M".parse(), Ok(MemorySize(6)));
+        assert_eq!("2g".parse(), Ok(MemorySize(2048)));
+        assert_eq!(MemorySize(2048).to_string(), "2G");
+        assert_eq!(MemorySize(64).to_string(), "64M");
+        for bad in ["", "M", "0M", "64", "-1M", "1.5G", "256G", "4294967295G", "64K", "64MB", "６M"] {
+            assert!(bad.parse::<MemorySize>().is_err(), "{bad}");
+        }
+    }
+
+    #[test]
+    fn the_command_line_names_everything() {
+        let mut machine =
+            Machine::new(Path::new("hello-virt.img"), Network::User { host_port: 8081, guest_port: 8080 });
+        machine.virtualization = true;
+        machine.arguments = vec!["log=debug".to_owned(), "port=8080".to_owned()];
+        assert_eq!(
+            machine.shown(),
+            "qemu-system-aarch64 -M virt,gic-version=3,virtualization=on -cpu cortex-a57 -m 64M \
+             -semihosting-config enable=on,target=native -kernel hello-virt.img -append 'log=debug port=8080' \
+             -netdev user,id=net0,hostfwd=tcp:127.0.0.1:8081-:8080 -device virtio-net-device,netdev=net0 \
+             -device virtio-rng-device -global virtio-mmio.force-legacy=false -nographic -no-reboot"
+        );
+    }
+
+    #[test]
+    fn a_tap_runs_no_scripts() {
+        let machine = Machine::new(Path::new("a.img"), Network::Tap { name: "tap7".to_owned() });
+        assert!(machine.shown().contains("-netdev tap,id=net0,ifname=tap7,script=no,downscript=no"));
+    }
+
+    #[test]
+    fn odd_words_are_quoted() {
+        assert_eq!(shell_word("a b"), "'a b'");
+        assert_eq!(shell_word("it's"), r"'it'\''s'");
+        assert_eq!(shell_word(""), "''");
+        assert_eq!(shell_word("tcp:127.0.0.1:1-:2"), "tcp:127.0.0.1:1-:2");
+    }
+}

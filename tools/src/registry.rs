@@ -1,0 +1,203 @@
+//! Boards and apps, as the workspace's packages declare them.
+//!
+//! A package says that it is a board or an app in its `Cargo.toml`, under
+//! `[package.metadata.landfall.board]` or `[package.metadata.landfall.app]`. Adding one needs no change
+//! here.
+
+use std::path::{Path, PathBuf};
+
+use anyhow::{Context, Result};
+use cargo_metadata::{Metadata, MetadataCommand, Package};
+use serde::Deserialize;
+
+/// A name that no board or app has.
+#[derive(Debug, thiserror::Error, PartialEq, Eq)]
+#[error("there is no {kind} {name:?}{}; known {kind}s: {}", suggestion(.nearest.as_deref()), .known.join(", "))]
+pub(crate) struct UnknownName {
+    kind: &'static str,
+    name: String,
+    nearest: Option<String>,
+    known: Vec<String>,
+}
+
+fn suggestion(nearest: Option<&str>) -> String {
+    nearest.map_or_else(String::new, |nearest| format!(" (did you mean {nearest:?}?)"))
+}
+
+/// What runs an app's image.
+#[derive(Clone, Debug, Deserialize)]
+pub(crate) struct Board {
+    /// As given to `--board`.
+    pub(crate) name: String,
+    /// One line for the table.
+    pub(crate) summary: String,
+    /// The compiler's target; none is the host itself.
+    pub(crate) target: Option<String>,
+    /// The feature of `landfall-board` that picks it, where it is not the target's default.
+    pub(crate) feature: Option<String>,
+}
+
+/// A program that can be built for a board.
+#[derive(Clone, Debug)]
+pub(crate) struct App {
+    /// As given on the command line.
+    pub(crate) name: String,
+    /// One line for the table.
+    pub(crate) summary: String,
+    /// The cargo package.
+    pub(crate) package: String,
+    /// A build script may compile WebAssembly, for which the tool sets up a compiler.
+    pub(crate) has_build_script: bool,
+}
+
+#[derive(Deserialize)]
+struct AppEntry {
+    name: String,
+    summary: String,
+}
+
+/// The cargo workspace in which the command runs.
+pub(crate) struct Workspace {
+    metadata: Metadata,
+}
+
+impl Workspace {
+    /// Reads the workspace around the current folder.
+    pub(crate) fn load() -> Result<Self> {
+        let metadata = MetadataCommand::new()
+            .no_deps()
+            .exec()
+            .context("cannot read the workspace: run this command inside the Landfall repository")?;
+        Ok(Self { metadata })
+    }
+
+    /// The folder of the workspace's `Cargo.toml`.
+    pub(crate) fn root(&self) -> &Path {
+        self.metadata.workspace_root.as_std_path()
+    }
+
+    /// Cargo's target folder.
+    pub(crate) fn target_directory(&self) -> PathBuf {
+        self.metadata.target_directory.clone().into_std_path_buf()
+    }
+
+    /// All boards, by name.
+    pub(crate) fn boards(&self) -> Result<Vec<Board>> {
+        let mut boards = Vec::new();
+        for (package, entry) in self.entries("board") {
+            let board: Board = serde_json::from_value(entry.clone())
+                .with_context(|| format!("[package.metadata.landfall.board] of {}", package.name))?;
+            boards.push(board);
+        }
+        boards.sort_by(|left, right| left.name.cmp(&right.name));
+        Ok(boards)
+    }
+
+    /// All apps, by name.
+    pub(crate) fn apps(&self) -> Result<Vec<App>> {
+        let mut apps = Vec::new();
+        for (package, entry) in self.entries("app") {
+            let entry: AppEntry = serde_json::from_value(entry.clone())
+                .with_context(|| format!("[package.metadata.landfall.app] of {}", package.name))?;
+            apps.push(app(package, entry.name, entry.summary));
+        }
+        apps.sort_by(|left, right| left.name.cmp(&right.name));
+        Ok(apps)
+    }
+
+    /// The board called `name`.
+    pub(crate) fn board(&self, name: &str) -> Result<Board> {
+        Ok(pick("board", self.boards()?, |board| &board.name, name)?)
+    }
+
+    /// The app called `name`.
+    pub(crate) fn app(&self, name: &str) -> Result<App> {
+        Ok(pick("app", self.apps()?, |app| &app.name, name)?)
+    }
+
+    /// A package that is built like an app but not listed as one: a guest that only tests start.
+    pub(crate) fn package(&self, name: &str) -> Option<App> {
+        let package = self.packages().find(|package| package.name.as_str() == name)?;
+        Some(app(package, name.to_owned(), String::new()))
+    }
+
+    /// The folder of an app's `Cargo.toml`.
+    pub(crate) fn folder(&self, app: &App) -> Option<&Path> {
+        let package = self.packages().find(|package| package.name.as_str() == app.package)?;
+        package.manifest_path.as_std_path().parent()
+    }
+
+    fn packages(&self) -> impl Iterator<Item = &Package> {
+        self.metadata.workspace_packages().into_iter()
+    }
+
+    fn entries(&self, kind: &'static str) -> impl Iterator<Item = (&Package, &serde_json::Value)> {
+        self.packages().filter_map(move |package| {
+            let entry = package.metadata.get("landfall")?.get(kind)?;
+            Some((package, entry))
+        })
+    }
+}
+
+fn app(package: &Package, name: String, summary: String) -> App {
+    let has_build_script = package.targets.iter().any(cargo_metadata::Target::is_custom_build);
+    App { name, summary, package: package.name.to_string(), has_build_script }
+}
+
+/// Returns the entry called `name`, or an error with the known names and the nearest of them.
+fn pick<T>(
+    kind: &'static str,
+    entries: Vec<T>,
+    name_of: impl Fn(&T) -> &String,
+    name: &str,
+) -> Result<T, UnknownName> {
+    let known: Vec<String> = entries.iter().map(|entry| name_of(entry).clone()).collect();
+    match entries.into_iter().find(|entry| name_of(entry) == name) {
+        Some(entry) => Ok(entry),
+        None => {
+            let nearest = nearest(name, &known);
+            Err(UnknownName { kind, name: name.to_owned(), nearest, known })
+        }
+    }
+}
+
+/// The known name that `name` most likely was meant to be.
+fn nearest(name: &str, known: &[String]) -> Option<String> {
+    const ALIKE: f64 = 0.5;
+    known
+        .iter()
+        .map(|candidate| (strsim::normalized_damerau_levenshtein(name, candidate), candidate))
+        .filter(|(likeness, _)| *likeness >= ALIKE)
+        .max_by(|left, right| left.0.total_cmp(&right.0))
+        .map(|(_, candidate)| candidate.clone())
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn names() -> Vec<String> {
+        ["2048", "hello", "unix", "virt"].map(str::to_owned).to_vec()
+    }
+
+    #[test]
+    fn the_nearest_name_is_suggested() {
+        assert_eq!(nearest("2084", &names()).as_deref(), Some("2048"));
+        assert_eq!(nearest("helo", &names()).as_deref(), Some("hello"));
+        assert_eq!(nearest("vitr", &names()).as_deref(), Some("virt"));
+    }
+
+    #[test]
+    fn nothing_is_suggested_for_a_name_that_is_like_none() {
+        assert_eq!(nearest("raspberry", &names()), None);
+    }
+
+    #[test]
+    fn an_unknown_name_lists_the_known_ones() {
+        let error = pick("board", names(), |name| name, "virtt").expect_err("no such board");
+        assert_eq!(
+            error.to_string(),
+            "there is no board \"virtt\" (did you mean \"virt\"?); known boards: 2048, hello, unix, virt"
+        );
+    }
+}

@@ -1,0 +1,62 @@
+//! Programs that a command starts: QEMU, a browser and its driver, a load generator, network tools.
+
+use std::path::PathBuf;
+
+use anyhow::{Context, Result};
+
+use super::apt;
+use crate::process::find_program;
+
+/// A program, the Debian package that has it, and what it is for.
+#[derive(Clone, Copy, Debug)]
+pub(crate) struct Program {
+    /// The executable's name.
+    pub(crate) name: &'static str,
+    /// The Debian package.
+    pub(crate) package: &'static str,
+    /// What it is, in words.
+    pub(crate) what: &'static str,
+}
+
+/// Emulates the machine that images of board `virt` run on.
+pub(crate) const QEMU: Program =
+    Program { name: "qemu-system-aarch64", package: "qemu-system-arm", what: "the emulator QEMU" };
+/// Plays the game in the tests.
+pub(crate) const BROWSER: Program =
+    Program { name: "chromium", package: "chromium", what: "the browser Chromium (for the tests)" };
+/// Lets the tests press keys in the browser.
+pub(crate) const BROWSER_DRIVER: Program =
+    Program { name: "chromedriver", package: "chromium-driver", what: "Chromium's driver (for the tests)" };
+/// Asks for many pages at once.
+pub(crate) const WRK: Program =
+    Program { name: "wrk", package: "wrk", what: "the load generator wrk (for the bench)" };
+/// Makes taps and network namespaces.
+pub(crate) const IP: Program =
+    Program { name: "ip", package: "iproute2", what: "the network tool ip (for taps)" };
+
+/// Every program that some command needs.
+pub(crate) const ALL: [Program; 5] = [QEMU, BROWSER, BROWSER_DRIVER, WRK, IP];
+
+impl Program {
+    /// Returns where the program is, if it is installed.
+    pub(crate) fn find(self) -> Option<PathBuf> {
+        find_program(self.name)
+    }
+
+    /// Returns where the program is, installing it where it is missing.
+    pub(crate) fn get(self) -> Result<PathBuf> {
+        get_all(&[self])?;
+        self.find().with_context(|| format!("{} was installed but has no {}", self.package, self.name))
+    }
+}
+
+/// Installs those of `programs` that are missing, in one go.
+pub(crate) fn get_all(programs: &[Program]) -> Result<()> {
+    let missing: Vec<Program> = programs.iter().copied().filter(|program| program.find().is_none()).collect();
+    if missing.is_empty() {
+        return Ok(());
+    }
+    let packages: Vec<&str> = missing.iter().map(|program| program.package).collect();
+    let what: Vec<&str> = missing.iter().map(|program| program.what).collect();
+    apt::install(&packages, &what.join(", "))
+}
