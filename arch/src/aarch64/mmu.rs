@@ -67,6 +67,7 @@ pub unsafe fn enable(tables: PageTables<'static>) {
             + SCTLR_EL1::SA::Enable,
     );
     barrier::isb(barrier::SY);
+    super::copy::allow_wide_accesses();
 }
 
 /// Invalidates the data cache over `range`, to the point of coherency.

@@ -118,7 +118,7 @@ mod tests {
         let top = 0x4050_0000..0x4060_0000;
         let reserved = [top, 0x4010_0000..0x4010_0010];
         assert_eq!(
-            largest_free(&ram, &reserved, &image, 4096),
+            largest_free(ram, &reserved, &image, 4096),
             Some(0x4010_1000..0x4050_0000)
         );
         assert_eq!(largest_free(ram, ram, &image, 4096), None);

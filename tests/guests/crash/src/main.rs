@@ -7,7 +7,8 @@ use alloc::string::String;
 use core::{fmt, hint::black_box};
 
 landfall::arguments! {
-    /// how to end: return, error, panic, overflow, code, constant, null or hang
+    /// how to end: return, error, panic, overflow, code, constant, null, hang, or copy (well, if
+    /// memory copies are right)
     how: String = String::from("return"),
 }
 
@@ -24,6 +25,7 @@ async fn main(_: landfall::System, arguments: Arguments) -> Result<(), Planned> 
         "constant" => write_to("a constant".as_ptr().addr()),
         "null" => write_to(0),
         "hang" => core::future::pending().await,
+        "copy" => check_copies(),
         _ => panic!("no such end"),
     }
     Ok(())
@@ -45,6 +47,58 @@ fn deeper(depth: u64) -> u64 {
         0
     } else {
         deeper(depth + 1) + frame[black_box(3)]
+    }
+}
+
+/// Compares `memmove` and `memset` with copies byte by byte, for all lengths and alignments that
+/// take another path through them, overlapping both ways and not at all.
+fn check_copies() {
+    const LONGEST: usize = 300;
+    let original: [u8; 2 * LONGEST] = core::array::from_fn(|index| (index * 7 + index / 256) as u8);
+    for length in 0..LONGEST {
+        for (from, to) in [
+            (0, 0),
+            (0, 1),
+            (1, 0),
+            (3, 50),
+            (50, 3),
+            (9, 299),
+            (299, 16),
+            (64, 0),
+        ] {
+            let mut copied = original;
+            copied.copy_within(black_box(from..from + length), black_box(to));
+            for (index, byte) in copied.iter().enumerate() {
+                let inside = (to..to + length).contains(&index);
+                let expected = if inside {
+                    original[index - to + from]
+                } else {
+                    original[index]
+                };
+                assert_eq!(
+                    *byte, expected,
+                    "{length} bytes from {from} to {to}, at {index}"
+                );
+            }
+            copied[to..to + length].fill(black_box(0xa5));
+            for (index, byte) in copied.iter().enumerate() {
+                let inside = (to..to + length).contains(&index);
+                assert!(
+                    !inside || *byte == 0xa5,
+                    "{length} bytes set at {to}: at {index}"
+                );
+            }
+            assert_eq!(
+                copied[to + length..],
+                original[to + length..],
+                "{length} set past {to}"
+            );
+            assert_eq!(
+                copied[..to.min(from)],
+                original[..to.min(from)],
+                "{length} set before {to}"
+            );
+        }
     }
 }
 
