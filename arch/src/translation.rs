@@ -133,13 +133,13 @@ impl Memory {
 }
 
 impl<'pool> PageTables<'pool> {
-    /// Starts with nothing mapped, for addresses of up to `address_bits` (31 to 48) bits.
+    /// Starts with nothing mapped, for addresses of up to `address_bits` (31 to 48) bits. All
+    /// tables of the pool are [`Table::EMPTY`].
     ///
     /// # Panics
     /// When the pool is empty or the number of bits is outside its range: both are constants.
     pub fn new(pool: &'pool mut [Table], address_bits: u32) -> Self {
         assert!(!pool.is_empty() && (31..=48).contains(&address_bits));
-        pool.fill(Table::EMPTY);
         // Each level resolves nine bits above the twelve of a page; the root resolves what is left.
         let levels = (address_bits - 12).div_ceil(9);
         Self {

@@ -1,1 +1,24 @@
-//! Being written.
+//! The harness of the tests that start images: guests, an HTTP client, networks, browsers.
+//!
+//! - [`lab`]: where the images and the tool are, free ports, folders ([`Lab`]).
+//! - [`guest`]: a started image, its console and its end ([`Guest`]).
+//! - [`http`]: requests as they should be and as they should not ([`Connection`]).
+//! - [`network`]: a tap in a namespace of its own, and raw frames ([`Namespace`]).
+//! - [`wait`]: polling with a deadline; nothing here sleeps for a fixed time and hopes.
+//!
+//! `cargo landfall test` builds the images and says in the environment where they are. Without that
+//! the tests say that they are skipped.
+
+#![forbid(unsafe_code)]
+
+pub mod guest;
+pub mod http;
+pub mod lab;
+pub mod network;
+pub mod wait;
+
+pub use guest::Guest;
+pub use http::{Connection, Response};
+pub use lab::{Lab, skip};
+pub use network::Namespace;
+pub use wait::{DEADLINE, wait_until};

@@ -51,12 +51,18 @@ impl Compilers {
     }
 
     /// Returns `cargo SUBCOMMAND` in the workspace, for `target` or for the host.
-    pub(crate) fn command(&mut self, subcommand: &[&str], target: Option<&str>, pages: Pages) -> Result<Command> {
+    pub(crate) fn command(
+        &mut self,
+        subcommand: &[&str],
+        target: Option<&str>,
+        pages: Pages,
+    ) -> Result<Command> {
         let mut command = Command::new(cargo_program());
         command.args(subcommand).current_dir(&self.root);
         remove_own_variables(&mut command);
         if let Some(target) = target {
-            self.get(target)?.apply(&mut command, &self.target_directory);
+            self.get(target)?
+                .apply(&mut command, &self.target_directory);
         }
         self.apply_wasm(&mut command, pages)?;
         Ok(command)
@@ -68,7 +74,8 @@ impl Compilers {
                 Pages::Needed => Some(self.get(wasm::TARGET)?),
                 Pages::Unneeded => Toolchain::find(wasm::TARGET)?,
             };
-            let wasm = toolchain.map(|toolchain| WasmToolchain::new(toolchain, &self.target_directory));
+            let wasm =
+                toolchain.map(|toolchain| WasmToolchain::new(toolchain, &self.target_directory));
             self.wasm = wasm.transpose()?;
         }
         if let Some(wasm) = &self.wasm {
@@ -80,11 +87,23 @@ impl Compilers {
     /// Builds `app` for `board` as users get it; cargo's progress goes to standard error. Returns the
     /// executable.
     pub(crate) fn build(&mut self, app: &App, board: &Board) -> Result<PathBuf> {
-        let pages = if app.has_build_script { Pages::Needed } else { Pages::Unneeded };
-        let subcommand = ["build", "--release", "--message-format=json-render-diagnostics", "--package", &app.package];
+        let pages = if app.has_build_script {
+            Pages::Needed
+        } else {
+            Pages::Unneeded
+        };
+        let subcommand = [
+            "build",
+            "--release",
+            "--message-format=json-render-diagnostics",
+            "--package",
+            &app.package,
+        ];
         let mut command = self.command(&subcommand, board.target.as_deref(), pages)?;
         if let Some(feature) = &board.feature {
-            command.arg("--features").arg(format!("landfall-board/{feature}"));
+            command
+                .arg("--features")
+                .arg(format!("landfall-board/{feature}"));
         }
         let executable = executables(&mut command)?.into_iter().next();
         executable.with_context(|| format!("package {} has no program to build", app.package))
@@ -94,26 +113,46 @@ impl Compilers {
 /// Runs a cargo build and returns the programs it made.
 fn executables(command: &mut Command) -> Result<Vec<PathBuf>> {
     let mut guard = ChildGuard::spawn(command.stdin(Stdio::null()).stdout(Stdio::piped()))?;
-    let stdout = guard.child().stdout.take().context("the output is a pipe")?;
+    let stdout = guard
+        .child()
+        .stdout
+        .take()
+        .context("the output is a pipe")?;
     let mut executables = Vec::new();
     for message in Message::parse_stream(std::io::BufReader::new(stdout)) {
-        if let Message::CompilerArtifact(artifact) = message.context("cannot read cargo's messages")?
+        if let Message::CompilerArtifact(artifact) =
+            message.context("cannot read cargo's messages")?
             && let Some(path) = artifact.executable
         {
             executables.push(path.into_std_path_buf());
         }
     }
-    let status = guard.wait_until(None)?.context("the wait without a deadline ends with a status")?;
-    anyhow::ensure!(status.success(), "cargo build failed ({}); its messages are above", process::describe(status));
+    let status = guard
+        .wait_until(None)?
+        .context("the wait without a deadline ends with a status")?;
+    anyhow::ensure!(
+        status.success(),
+        "cargo build failed ({}); its messages are above",
+        process::describe(status)
+    );
     Ok(executables)
 }
 
 /// Removes what `cargo run` told this tool about this tool's own package: other packages' build scripts
 /// must not see it, or they would run again each time.
 fn remove_own_variables(command: &mut Command) {
-    const OWN: [&str; 5] = ["CARGO_PKG_", "CARGO_MANIFEST_", "CARGO_CRATE_", "CARGO_BIN_", "CARGO_PRIMARY_"];
+    const OWN: [&str; 5] = [
+        "CARGO_PKG_",
+        "CARGO_MANIFEST_",
+        "CARGO_CRATE_",
+        "CARGO_BIN_",
+        "CARGO_PRIMARY_",
+    ];
     for (name, _) in std::env::vars_os() {
-        if OWN.iter().any(|own| name.to_string_lossy().starts_with(own)) {
+        if OWN
+            .iter()
+            .any(|own| name.to_string_lossy().starts_with(own))
+        {
             command.env_remove(name);
         }
     }
@@ -121,6 +160,11 @@ fn remove_own_variables(command: &mut Command) {
 
 /// Returns `path` as the user would write it from the current folder.
 pub(crate) fn shown(path: &Path) -> String {
-    let relative = std::env::current_dir().ok().and_then(|folder| path.strip_prefix(folder).ok().map(Path::to_owned));
-    relative.unwrap_or_else(|| path.to_owned()).display().to_string()
+    let relative = std::env::current_dir()
+        .ok()
+        .and_then(|folder| path.strip_prefix(folder).ok().map(Path::to_owned));
+    relative
+        .unwrap_or_else(|| path.to_owned())
+        .display()
+        .to_string()
 }

@@ -69,14 +69,34 @@ pub(crate) struct Guest {
 impl Guest {
     /// Starts the guest; what it prints is shown unless it is `quiet`.
     pub(crate) fn start(command: &mut Command, console: Console, quiet: bool) -> Result<Self> {
-        command.stdin(Stdio::null()).stdout(Stdio::piped()).stderr(Stdio::piped());
+        command
+            .stdin(Stdio::null())
+            .stdout(Stdio::piped())
+            .stderr(Stdio::piped());
         let mut guard = ChildGuard::spawn(command)?;
         let (sender, events) = channel();
         let child = guard.child();
-        forward(child.stdout.take().context("the output is a pipe")?, sender.clone(), Event::Output);
-        forward(child.stderr.take().context("the error output is a pipe")?, sender.clone(), Event::Error);
+        forward(
+            child.stdout.take().context("the output is a pipe")?,
+            sender.clone(),
+            Event::Output,
+        );
+        forward(
+            child.stderr.take().context("the error output is a pipe")?,
+            sender.clone(),
+            Event::Error,
+        );
         let done = Arc::new(AtomicBool::new(false));
-        Ok(Self { guard, events, sender, started: Instant::now(), done, console, complaints: String::new(), quiet })
+        Ok(Self {
+            guard,
+            events,
+            sender,
+            started: Instant::now(),
+            done,
+            console,
+            complaints: String::new(),
+            quiet,
+        })
     }
 
     /// Shows the console until the guest ends or the user stops it. The guest must have answered
@@ -107,7 +127,9 @@ impl Guest {
                 let since = *dead_since.get_or_insert_with(Instant::now);
                 if since.elapsed() > LAST_WORDS {
                     self.guard.stop();
-                    return Err(self.stopped(PANICKED, "no exit after its last words").into());
+                    return Err(self
+                        .stopped(PANICKED, "no exit after its last words")
+                        .into());
                 }
             }
             if !served && deadline.is_some_and(|deadline| Instant::now() >= deadline) {
@@ -163,7 +185,9 @@ impl Guest {
         if !self.quiet && !text.is_empty() {
             let mut stdout = std::io::stdout().lock();
             // A closed pipe must not end the guest's supervision.
-            let _closed = stdout.write_all(text.as_bytes()).and_then(|()| stdout.flush());
+            let _closed = stdout
+                .write_all(text.as_bytes())
+                .and_then(|()| stdout.flush());
         }
     }
 
@@ -207,13 +231,25 @@ impl Guest {
         }
         if self.console.is_silent()
             && status.code() == Some(1)
-            && let Some(complaint) = self.complaints.lines().rfind(|line| !line.trim().is_empty())
+            && let Some(complaint) = self
+                .complaints
+                .lines()
+                .rfind(|line| !line.trim().is_empty())
         {
             bail!("the guest could not be started: {complaint}");
         }
-        let code = status.code().and_then(|code| u8::try_from(code).ok()).filter(|code| *code != 0);
-        let fallback = if self.console.death().is_some() { PANICKED } else { 1 };
-        Err(self.stopped(code.unwrap_or(fallback), &process::describe(status)).into())
+        let code = status
+            .code()
+            .and_then(|code| u8::try_from(code).ok())
+            .filter(|code| *code != 0);
+        let fallback = if self.console.death().is_some() {
+            PANICKED
+        } else {
+            1
+        };
+        Err(self
+            .stopped(code.unwrap_or(fallback), &process::describe(status))
+            .into())
     }
 
     fn stopped(&self, code: u8, how: &str) -> GuestStopped {
@@ -229,7 +265,9 @@ impl Guest {
     fn silence(&self) -> String {
         let seconds = self.started.elapsed().as_secs();
         let seen = match (self.console.last_line(), self.console.url()) {
-            (None, _) => "it has printed nothing; try --cpu, --gic 2 or --gdb to see where it is".to_owned(),
+            (None, _) => {
+                "it has printed nothing; try --cpu, --gic 2 or --gdb to see where it is".to_owned()
+            }
             (Some(_), Some(url)) => format!(
                 "its console says that it listens at {url}; try --arg log=debug to see whether requests arrive"
             ),
@@ -248,7 +286,11 @@ impl Drop for Guest {
 }
 
 /// Sends what `pipe` yields as events.
-fn forward(mut pipe: impl Read + Send + 'static, sender: Sender<Event>, event: fn(Vec<u8>) -> Event) {
+fn forward(
+    mut pipe: impl Read + Send + 'static,
+    sender: Sender<Event>,
+    event: fn(Vec<u8>) -> Event,
+) {
     std::thread::spawn(move || {
         let mut buffer = [0; 4096];
         while let Ok(length @ 1..) = pipe.read(&mut buffer) {
@@ -266,12 +308,19 @@ mod tests {
     fn run(script: &str, deadline: Option<Duration>) -> Result<()> {
         let mut command = Command::new("sh");
         command.args(["-c", script]);
-        Guest::start(&mut command, Console::default(), true)?.serve(Answer::OnConsole, deadline, |_| {})
+        Guest::start(&mut command, Console::default(), true)?.serve(
+            Answer::OnConsole,
+            deadline,
+            |_| {},
+        )
     }
 
     fn stopped(script: &str) -> GuestStopped {
         let error = run(script, None).expect_err("the guest fails");
-        error.downcast_ref::<GuestStopped>().unwrap_or_else(|| panic!("not that: {error:#}")).clone()
+        error
+            .downcast_ref::<GuestStopped>()
+            .unwrap_or_else(|| panic!("not that: {error:#}"))
+            .clone()
     }
 
     #[test]
@@ -281,7 +330,10 @@ mod tests {
 
     #[test]
     fn a_panic_is_the_reason_whatever_the_exit_code() {
-        let expected = |code| GuestStopped { reason: "PANIC: oh no".to_owned(), code };
+        let expected = |code| GuestStopped {
+            reason: "PANIC: oh no".to_owned(),
+            code,
+        };
         assert_eq!(stopped("echo PANIC: oh no; exit 0"), expected(101));
         assert_eq!(stopped("echo PANIC: oh no; exit 7"), expected(7));
     }
@@ -296,12 +348,24 @@ mod tests {
     #[test]
     fn a_program_that_cannot_start_is_quoted() {
         let error = run("echo 'qemu: bad machine' >&2; exit 1", None).expect_err("it fails");
-        assert_eq!(error.to_string(), "the guest could not be started: qemu: bad machine");
+        assert_eq!(
+            error.to_string(),
+            "the guest could not be started: qemu: bad machine"
+        );
     }
 
     #[test]
     fn silence_is_an_error_after_the_deadline() {
-        let error = run("echo boot: here; exec sleep 60", Some(Duration::from_millis(300))).expect_err("no answer");
-        assert!(error.to_string().contains("its last line was \"boot: here\""), "{error}");
+        let error = run(
+            "echo boot: here; exec sleep 60",
+            Some(Duration::from_millis(300)),
+        )
+        .expect_err("no answer");
+        assert!(
+            error
+                .to_string()
+                .contains("its last line was \"boot: here\""),
+            "{error}"
+        );
     }
 }

@@ -38,7 +38,8 @@ pub(crate) struct Elf<'data> {
 impl<'data> Elf<'data> {
     /// Reads the headers of an aarch64 ELF file.
     pub(crate) fn parse(data: &'data [u8]) -> Result<Self> {
-        let file = ElfFile64::parse(data).context("this is no 64-bit ELF file, or a damaged one")?;
+        let file =
+            ElfFile64::parse(data).context("this is no 64-bit ELF file, or a damaged one")?;
         let architecture = file.architecture();
         ensure!(
             architecture == Architecture::Aarch64,
@@ -53,7 +54,10 @@ impl<'data> Elf<'data> {
         let mut segments = Vec::new();
         for header in self.file.elf_header().program_headers(endian, self.data)? {
             if header.p_type(endian) == elf::PT_LOAD && header.p_filesz(endian) > 0 {
-                let bytes = header.data(endian, self.data).ok().context("a segment lies outside of the file")?;
+                let bytes = header
+                    .data(endian, self.data)
+                    .ok()
+                    .context("a segment lies outside of the file")?;
                 segments.push((header.p_vaddr(endian), bytes));
             }
         }
@@ -64,9 +68,15 @@ impl<'data> Elf<'data> {
         let mut image = Vec::new();
         for (address, bytes) in segments {
             let offset = address - base;
-            ensure!(offset < LARGEST, "the image would span {offset:#x} bytes: was it linked with the board's script?");
+            ensure!(
+                offset < LARGEST,
+                "the image would span {offset:#x} bytes: was it linked with the board's script?"
+            );
             let offset = usize::try_from(offset).context("the image is larger than memory")?;
-            ensure!(offset >= image.len(), "two segments overlap at {address:#x}");
+            ensure!(
+                offset >= image.len(),
+                "two segments overlap at {address:#x}"
+            );
             image.resize(offset, 0);
             image.extend_from_slice(bytes);
         }
@@ -91,7 +101,8 @@ impl<'data> Elf<'data> {
 /// Writes the flat image of the ELF file at `elf` to `image`; returns its size and its sections.
 pub(crate) fn write_flat(elf: &Path, image: &Path) -> Result<(u64, Vec<Section>)> {
     let data = std::fs::read(elf).with_context(|| format!("cannot read {}", elf.display()))?;
-    let flat = flatten_bootable(&data).with_context(|| format!("cannot make an image of {}", elf.display()))?;
+    let flat = flatten_bootable(&data)
+        .with_context(|| format!("cannot make an image of {}", elf.display()))?;
     std::fs::write(image, &flat.0).with_context(|| format!("cannot write {}", image.display()))?;
     Ok((flat.0.len() as u64, flat.1))
 }
@@ -100,7 +111,9 @@ fn flatten_bootable(data: &[u8]) -> Result<(Vec<u8>, Vec<Section>)> {
     let elf = Elf::parse(data)?;
     let image = elf.flatten()?;
     ensure!(
-        image.get(MAGIC_OFFSET..).is_some_and(|rest| rest.starts_with(MAGIC)),
+        image
+            .get(MAGIC_OFFSET..)
+            .is_some_and(|rest| rest.starts_with(MAGIC)),
         "the image does not start with the arm64 Image header: no loader would take it"
     );
     Ok((image, elf.sections()))
@@ -121,7 +134,10 @@ mod tests {
         let mut writer = Writer::new(Endianness::Little, true, &mut bytes);
         writer.reserve_file_header();
         writer.reserve_program_headers(u32::try_from(segments.len()).expect("few segments"));
-        let offsets: Vec<u64> = segments.iter().map(|(_, data, _)| writer.reserve(data.len() as u64, 1)).collect();
+        let offsets: Vec<u64> = segments
+            .iter()
+            .map(|(_, data, _)| writer.reserve(data.len() as u64, 1))
+            .collect();
         let header = FileHeader {
             os_abi: elf::OsAbi(0),
             abi_version: 0,
@@ -130,7 +146,9 @@ mod tests {
             e_entry: 0,
             e_flags: elf::FileFlags(0),
         };
-        writer.write_file_header(&header).expect("the header is written");
+        writer
+            .write_file_header(&header)
+            .expect("the header is written");
         for ((address, data, memory), offset) in segments.iter().zip(&offsets) {
             writer.write_program_header(&ProgramHeader {
                 p_type: elf::PT_LOAD,
@@ -182,7 +200,11 @@ mod tests {
     #[test]
     fn other_machines_and_other_files_are_refused() {
         let x86 = elf_with(elf::EM_X86_64, &[(0, b"text", 4)]);
-        assert!(Elf::parse(&x86).err().is_some_and(|error| error.to_string().contains("X86_64")));
+        assert!(
+            Elf::parse(&x86)
+                .err()
+                .is_some_and(|error| error.to_string().contains("X86_64"))
+        );
         assert!(Elf::parse(b"#!/bin/sh").is_err());
         assert!(Elf::parse(&[]).is_err());
     }

@@ -49,12 +49,25 @@ impl Namespace {
         namespace.ip(&["tuntap", "add", "dev", TAP, "mode", "tap"])?;
         namespace.ip(&["address", "add", HOST, "dev", TAP])?;
         namespace.ip(&["link", "set", TAP, "up"])?;
-        namespace.ip(&["neighbour", "replace", GUEST, "lladdr", GUEST_MAC, "dev", TAP, "nud", "permanent"])?;
+        namespace.ip(&[
+            "neighbour",
+            "replace",
+            GUEST,
+            "lladdr",
+            GUEST_MAC,
+            "dev",
+            TAP,
+            "nud",
+            "permanent",
+        ])?;
         Ok(namespace)
     }
 
     fn ip(&self, words: &[&str]) -> Result<()> {
-        let words: Vec<&str> = ["-n", &self.name].into_iter().chain(words.iter().copied()).collect();
+        let words: Vec<&str> = ["-n", &self.name]
+            .into_iter()
+            .chain(words.iter().copied())
+            .collect();
         ip(&words)
     }
 
@@ -77,7 +90,10 @@ impl Drop for Namespace {
     fn drop(&mut self) {
         // The tap goes with it.
         if let Err(error) = ip(&["netns", "delete", &self.name]) {
-            eprintln!("warning: the network namespace {} is left over: {error:#}", self.name);
+            eprintln!(
+                "warning: the network namespace {} is left over: {error:#}",
+                self.name
+            );
         }
     }
 }
@@ -86,6 +102,11 @@ fn ip(words: &[&str]) -> Result<()> {
     let mut command = Command::new(programs::IP.get()?);
     let output = command.args(words).output().context("cannot start ip")?;
     let message = String::from_utf8_lossy(&output.stderr);
-    ensure!(output.status.success(), "ip {}: {}", words.join(" "), message.trim());
+    ensure!(
+        output.status.success(),
+        "ip {}: {}",
+        words.join(" "),
+        message.trim()
+    );
     Ok(())
 }

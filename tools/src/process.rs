@@ -41,7 +41,11 @@ pub(crate) fn stopped() -> bool {
 
 /// Returns [`Interrupted`] once the user asked the command to end.
 pub(crate) fn check_stopped() -> Result<()> {
-    if stopped() { Err(Interrupted.into()) } else { Ok(()) }
+    if stopped() {
+        Err(Interrupted.into())
+    } else {
+        Ok(())
+    }
 }
 
 /// Returns a command that runs `program` in a process group of its own and dies with this process.
@@ -49,13 +53,20 @@ pub(crate) fn check_stopped() -> Result<()> {
 /// The kernel watches the thread that starts the child: start it from one that lives as long as it.
 pub(crate) fn supervised(program: impl AsRef<OsStr>) -> Command {
     let mut command = Command::new("/proc/self/exe");
-    command.arg("supervise").arg(std::process::id().to_string()).arg("--").arg(program);
+    command
+        .arg("supervise")
+        .arg(std::process::id().to_string())
+        .arg("--")
+        .arg(program);
     command.process_group(0);
     command
 }
 
 /// The other half of [`supervised`]: ties this process to `parent` and becomes `program`.
-pub(crate) fn supervise(parent: u32, program: &[std::ffi::OsString]) -> Result<std::convert::Infallible> {
+pub(crate) fn supervise(
+    parent: u32,
+    program: &[std::ffi::OsString],
+) -> Result<std::convert::Infallible> {
     rustix::process::set_parent_process_death_signal(Some(Signal::KILL))?;
     // The parent may have died before the line above took effect.
     let now = rustix::process::getppid().map_or(0, |pid| pid.as_raw_nonzero().get().unsigned_abs());
@@ -146,8 +157,13 @@ pub(crate) fn run_checked(command: &mut Command, what: &str) -> Result<()> {
 /// Returns the standard output of a command that answers at once and must succeed.
 pub(crate) fn output(command: &mut Command) -> Result<String> {
     let name = command.get_program().to_string_lossy().into_owned();
-    let Output { status, stdout, stderr } =
-        command.output().with_context(|| format!("cannot start {name}"))?;
+    let Output {
+        status,
+        stdout,
+        stderr,
+    } = command
+        .output()
+        .with_context(|| format!("cannot start {name}"))?;
     anyhow::ensure!(
         status.success(),
         "{name} failed ({}): {}",
@@ -177,7 +193,8 @@ pub(crate) fn find_program(program: &str) -> Option<std::path::PathBuf> {
 
 fn is_executable(path: &std::path::Path) -> bool {
     use std::os::unix::fs::PermissionsExt;
-    path.metadata().is_ok_and(|data| data.is_file() && data.permissions().mode() & 0o111 != 0)
+    path.metadata()
+        .is_ok_and(|data| data.is_file() && data.permissions().mode() & 0o111 != 0)
 }
 
 #[cfg(test)]
@@ -207,7 +224,9 @@ mod tests {
     #[test]
     fn a_deadline_ends_the_wait() {
         let mut guard = ChildGuard::spawn(Command::new("sleep").arg("60")).expect("sleep starts");
-        let status = guard.wait_until(Some(Instant::now())).expect("the wait works");
+        let status = guard
+            .wait_until(Some(Instant::now()))
+            .expect("the wait works");
         assert!(status.is_none());
     }
 }

@@ -13,7 +13,9 @@ pub(crate) struct MemorySize(pub(crate) u32);
 
 /// A memory size that QEMU would not take or that is surely a mistake.
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
-#[error("{0:?} is no memory size: write a whole number of MiB or GiB up to 255 GiB, such as 6M or 2G")]
+#[error(
+    "{0:?} is no memory size: write a whole number of MiB or GiB up to 255 GiB, such as 6M or 2G"
+)]
 pub(crate) struct BadMemorySize(String);
 
 impl MemorySize {
@@ -34,13 +36,21 @@ impl FromStr for MemorySize {
         } else {
             return Err(bad());
         };
-        if (1..=Self::LARGEST_MIB).contains(&mebibytes) { Ok(Self(mebibytes)) } else { Err(bad()) }
+        if (1..=Self::LARGEST_MIB).contains(&mebibytes) {
+            Ok(Self(mebibytes))
+        } else {
+            Err(bad())
+        }
     }
 }
 
 impl std::fmt::Display for MemorySize {
     fn fmt(&self, formatter: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
-        if self.0.is_multiple_of(1024) { write!(formatter, "{}G", self.0 / 1024) } else { write!(formatter, "{}M", self.0) }
+        if self.0.is_multiple_of(1024) {
+            write!(formatter, "{}G", self.0 / 1024)
+        } else {
+            write!(formatter, "{}M", self.0)
+        }
     }
 }
 
@@ -102,10 +112,17 @@ impl Machine {
 
     /// QEMU's words, without the program.
     pub(crate) fn words(&self) -> Vec<OsString> {
-        let machine = if self.virtualization { ",virtualization=on" } else { "" };
+        let machine = if self.virtualization {
+            ",virtualization=on"
+        } else {
+            ""
+        };
         let mut words: Vec<OsString> = Vec::new();
         let mut add = |option: &str, value: OsString| words.extend([option.into(), value]);
-        add("-M", format!("virt,gic-version={}{machine}", self.gic).into());
+        add(
+            "-M",
+            format!("virt,gic-version={}{machine}", self.gic).into(),
+        );
         add("-cpu", self.cpu.clone().into());
         add("-m", self.memory.to_string().into());
         // By this the guest's exit code becomes QEMU's.
@@ -129,7 +146,10 @@ impl Machine {
 
     fn netdev(&self) -> String {
         match &self.network {
-            Network::User { host_port, guest_port } => {
+            Network::User {
+                host_port,
+                guest_port,
+            } => {
                 format!("user,id=net0,hostfwd=tcp:127.0.0.1:{host_port}-:{guest_port}")
             }
             Network::Tap { name } => format!("tap,id=net0,ifname={name},script=no,downscript=no"),
@@ -140,13 +160,17 @@ impl Machine {
     pub(crate) fn shown(&self) -> String {
         let words = self.words();
         let words = words.iter().map(|word| shell_word(&word.to_string_lossy()));
-        std::iter::once("qemu-system-aarch64".to_owned()).chain(words).collect::<Vec<_>>().join(" ")
+        std::iter::once("qemu-system-aarch64".to_owned())
+            .chain(words)
+            .collect::<Vec<_>>()
+            .join(" ")
     }
 }
 
 /// Quotes a word for the shell where that is needed.
 pub(crate) fn shell_word(word: &str) -> String {
-    let plain = |character: char| character.is_ascii_alphanumeric() || "-_=+./,:@%".contains(character);
+    let plain =
+        |character: char| character.is_ascii_alphanumeric() || "-_=+./,:@%".contains(character);
     if !word.is_empty() && word.chars().all(plain) {
         word.to_owned()
     } else {
@@ -164,15 +188,32 @@ mod tests {
         assert_eq!("2g".parse(), Ok(MemorySize(2048)));
         assert_eq!(MemorySize(2048).to_string(), "2G");
         assert_eq!(MemorySize(64).to_string(), "64M");
-        for bad in ["", "M", "0M", "64", "-1M", "1.5G", "256G", "4294967295G", "64K", "64MB", "６M"] {
+        for bad in [
+            "",
+            "M",
+            "0M",
+            "64",
+            "-1M",
+            "1.5G",
+            "256G",
+            "4294967295G",
+            "64K",
+            "64MB",
+            "６M",
+        ] {
             assert!(bad.parse::<MemorySize>().is_err(), "{bad}");
         }
     }
 
     #[test]
     fn the_command_line_names_everything() {
-        let mut machine =
-            Machine::new(Path::new("hello-virt.img"), Network::User { host_port: 8081, guest_port: 8080 });
+        let mut machine = Machine::new(
+            Path::new("hello-virt.img"),
+            Network::User {
+                host_port: 8081,
+                guest_port: 8080,
+            },
+        );
         machine.virtualization = true;
         machine.arguments = vec!["log=debug".to_owned(), "port=8080".to_owned()];
         assert_eq!(
@@ -186,8 +227,17 @@ mod tests {
 
     #[test]
     fn a_tap_runs_no_scripts() {
-        let machine = Machine::new(Path::new("a.img"), Network::Tap { name: "tap7".to_owned() });
-        assert!(machine.shown().contains("-netdev tap,id=net0,ifname=tap7,script=no,downscript=no"));
+        let machine = Machine::new(
+            Path::new("a.img"),
+            Network::Tap {
+                name: "tap7".to_owned(),
+            },
+        );
+        assert!(
+            machine
+                .shown()
+                .contains("-netdev tap,id=net0,ifname=tap7,script=no,downscript=no")
+        );
     }
 
     #[test]

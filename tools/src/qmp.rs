@@ -19,7 +19,10 @@ pub(crate) struct Qmp {
 impl Qmp {
     /// QEMU's words for a socket at `path`.
     pub(crate) fn words(path: &Path) -> [String; 2] {
-        ["-qmp".to_owned(), format!("unix:{},server=on,wait=off", path.display())]
+        [
+            "-qmp".to_owned(),
+            format!("unix:{},server=on,wait=off", path.display()),
+        ]
     }
 
     /// Connects to the socket, which QEMU makes soon after its start.
@@ -35,7 +38,9 @@ impl Qmp {
             }
         };
         stream.set_read_timeout(Some(PATIENCE))?;
-        let mut qmp = Self { stream: BufReader::new(stream) };
+        let mut qmp = Self {
+            stream: BufReader::new(stream),
+        };
         qmp.line()?;
         qmp.execute("qmp_capabilities")?;
         Ok(qmp)
@@ -61,13 +66,19 @@ impl Qmp {
     /// not in it, unlike in its clock.
     pub(crate) fn instructions(&mut self) -> Result<u64> {
         let replay = self.execute("query-replay")?;
-        replay.get("icount").and_then(Value::as_u64).context("QEMU does not count instructions")
+        replay
+            .get("icount")
+            .and_then(Value::as_u64)
+            .context("QEMU does not count instructions")
     }
 
     fn line(&mut self) -> Result<Value> {
         let mut line = String::new();
-        self.stream.read_line(&mut line).context("QEMU does not answer on its control socket")?;
-        serde_json::from_str(&line).with_context(|| format!("no JSON on QEMU's control socket: {line:?}"))
+        self.stream
+            .read_line(&mut line)
+            .context("QEMU does not answer on its control socket")?;
+        serde_json::from_str(&line)
+            .with_context(|| format!("no JSON on QEMU's control socket: {line:?}"))
     }
 }
 

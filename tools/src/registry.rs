@@ -21,7 +21,9 @@ pub(crate) struct UnknownName {
 }
 
 fn suggestion(nearest: Option<&str>) -> String {
-    nearest.map_or_else(String::new, |nearest| format!(" (did you mean {nearest:?}?)"))
+    nearest.map_or_else(String::new, |nearest| {
+        format!(" (did you mean {nearest:?}?)")
+    })
 }
 
 /// What runs an app's image.
@@ -46,6 +48,8 @@ pub(crate) struct App {
     pub(crate) summary: String,
     /// The cargo package.
     pub(crate) package: String,
+    /// Only tests start it: it is built by name but not listed.
+    pub(crate) hidden: bool,
     /// A build script may compile WebAssembly, for which the tool sets up a compiler.
     pub(crate) has_build_script: bool,
 }
@@ -54,6 +58,8 @@ pub(crate) struct App {
 struct AppEntry {
     name: String,
     summary: String,
+    #[serde(default)]
+    hidden: bool,
 }
 
 /// The cargo workspace in which the command runs.
@@ -64,10 +70,9 @@ pub(crate) struct Workspace {
 impl Workspace {
     /// Reads the workspace around the current folder.
     pub(crate) fn load() -> Result<Self> {
-        let metadata = MetadataCommand::new()
-            .no_deps()
-            .exec()
-            .context("cannot read the workspace: run this command inside the Landfall repository")?;
+        let metadata = MetadataCommand::new().no_deps().exec().context(
+            "cannot read the workspace: run this command inside the Landfall repository",
+        )?;
         Ok(Self { metadata })
     }
 
@@ -85,21 +90,31 @@ impl Workspace {
     pub(crate) fn boards(&self) -> Result<Vec<Board>> {
         let mut boards = Vec::new();
         for (package, entry) in self.entries("board") {
-            let board: Board = serde_json::from_value(entry.clone())
-                .with_context(|| format!("[package.metadata.landfall.board] of {}", package.name))?;
+            let board: Board = serde_json::from_value(entry.clone()).with_context(|| {
+                format!("[package.metadata.landfall.board] of {}", package.name)
+            })?;
             boards.push(board);
         }
         boards.sort_by(|left, right| left.name.cmp(&right.name));
         Ok(boards)
     }
 
-    /// All apps, by name.
+    /// The apps to choose from, by name.
     pub(crate) fn apps(&self) -> Result<Vec<App>> {
+        Ok(self
+            .apps_and_guests()?
+            .into_iter()
+            .filter(|app| !app.hidden)
+            .collect())
+    }
+
+    /// The apps and the guests that only tests start, by name.
+    pub(crate) fn apps_and_guests(&self) -> Result<Vec<App>> {
         let mut apps = Vec::new();
         for (package, entry) in self.entries("app") {
             let entry: AppEntry = serde_json::from_value(entry.clone())
                 .with_context(|| format!("[package.metadata.landfall.app] of {}", package.name))?;
-            apps.push(app(package, entry.name, entry.summary));
+            apps.push(app(package, entry));
         }
         apps.sort_by(|left, right| left.name.cmp(&right.name));
         Ok(apps)
@@ -112,18 +127,21 @@ impl Workspace {
 
     /// The app called `name`.
     pub(crate) fn app(&self, name: &str) -> Result<App> {
-        Ok(pick("app", self.apps()?, |app| &app.name, name)?)
+        let mut apps = self.apps_and_guests()?;
+        apps.retain(|app| !app.hidden || app.name == name);
+        Ok(pick("app", apps, |app| &app.name, name)?)
     }
 
-    /// A package that is built like an app but not listed as one: a guest that only tests start.
-    pub(crate) fn package(&self, name: &str) -> Option<App> {
-        let package = self.packages().find(|package| package.name.as_str() == name)?;
-        Some(app(package, name.to_owned(), String::new()))
+    /// Returns whether there is such a package.
+    pub(crate) fn has_package(&self, name: &str) -> bool {
+        self.packages().any(|package| package.name.as_str() == name)
     }
 
     /// The folder of an app's `Cargo.toml`.
     pub(crate) fn folder(&self, app: &App) -> Option<&Path> {
-        let package = self.packages().find(|package| package.name.as_str() == app.package)?;
+        let package = self
+            .packages()
+            .find(|package| package.name.as_str() == app.package)?;
         package.manifest_path.as_std_path().parent()
     }
 
@@ -139,9 +157,23 @@ impl Workspace {
     }
 }
 
-fn app(package: &Package, name: String, summary: String) -> App {
-    let has_build_script = package.targets.iter().any(cargo_metadata::Target::is_custom_build);
-    App { name, summary, package: package.name.to_string(), has_build_script }
+fn app(package: &Package, entry: AppEntry) -> App {
+    let AppEntry {
+        name,
+        summary,
+        hidden,
+    } = entry;
+    let has_build_script = package
+        .targets
+        .iter()
+        .any(cargo_metadata::Target::is_custom_build);
+    App {
+        name,
+        summary,
+        package: package.name.to_string(),
+        hidden,
+        has_build_script,
+    }
 }
 
 /// Returns the entry called `name`, or an error with the known names and the nearest of them.
@@ -156,7 +188,12 @@ fn pick<T>(
         Some(entry) => Ok(entry),
         None => {
             let nearest = nearest(name, &known);
-            Err(UnknownName { kind, name: name.to_owned(), nearest, known })
+            Err(UnknownName {
+                kind,
+                name: name.to_owned(),
+                nearest,
+                known,
+            })
         }
     }
 }
@@ -166,7 +203,12 @@ fn nearest(name: &str, known: &[String]) -> Option<String> {
     const ALIKE: f64 = 0.5;
     known
         .iter()
-        .map(|candidate| (strsim::normalized_damerau_levenshtein(name, candidate), candidate))
+        .map(|candidate| {
+            (
+                strsim::normalized_damerau_levenshtein(name, candidate),
+                candidate,
+            )
+        })
         .filter(|(likeness, _)| *likeness >= ALIKE)
         .max_by(|left, right| left.0.total_cmp(&right.0))
         .map(|(_, candidate)| candidate.clone())
@@ -177,7 +219,9 @@ mod tests {
     use super::*;
 
     fn names() -> Vec<String> {
-        ["2048", "hello", "unix", "virt"].map(str::to_owned).to_vec()
+        ["2048", "hello", "unix", "virt"]
+            .map(str::to_owned)
+            .to_vec()
     }
 
     #[test]

@@ -51,24 +51,44 @@ struct Effort {
 }
 
 impl Effort {
-    const FULL: Effort = Effort { starts: 5, idle_seconds: 10, load_seconds: 10 };
-    const QUICK: Effort = Effort { starts: 3, idle_seconds: 10, load_seconds: 3 };
+    const FULL: Effort = Effort {
+        starts: 5,
+        idle_seconds: 10,
+        load_seconds: 10,
+    };
+    const QUICK: Effort = Effort {
+        starts: 3,
+        idle_seconds: 10,
+        load_seconds: 3,
+    };
 }
 
 /// Builds, measures and prints.
 pub(crate) fn run(arguments: &Arguments) -> Result<ExitCode> {
-    let effort = if arguments.quick { Effort::QUICK } else { Effort::FULL };
+    let effort = if arguments.quick {
+        Effort::QUICK
+    } else {
+        Effort::FULL
+    };
     let workspace = Workspace::load()?;
     let apps = match arguments.apps.as_slice() {
         [] => workspace.apps()?,
-        names => names.iter().map(|name| workspace.app(name)).collect::<Result<_>>()?,
+        names => names
+            .iter()
+            .map(|name| workspace.app(name))
+            .collect::<Result<_>>()?,
     };
     let board = workspace.board(BOARD)?;
     programs::get_all(&[programs::QEMU, programs::WRK, programs::IP])?;
     let mut compilers = Compilers::new(&workspace);
     let mut table = Table::new();
     for app in apps {
-        let image = build::build(&mut compilers, &app, &board, &build::images_folder(&workspace))?;
+        let image = build::build(
+            &mut compilers,
+            &app,
+            &board,
+            &build::images_folder(&workspace),
+        )?;
         let mut column = table.column(&app.name);
         size::measure(&mut column, &workspace, &app, &image)?;
         boot::measure(&mut column, &image.path, effort)?;

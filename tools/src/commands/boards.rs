@@ -12,7 +12,13 @@ pub(crate) fn run() -> Result<ExitCode> {
     let boards = Workspace::load()?.boards()?;
     let rows: Vec<[String; 3]> = boards
         .into_iter()
-        .map(|board| [board.name, board.target.unwrap_or_else(|| "this machine".to_owned()), board.summary])
+        .map(|board| {
+            [
+                board.name,
+                board.target.unwrap_or_else(|| "this machine".to_owned()),
+                board.summary,
+            ]
+        })
         .collect();
     print_table(["BOARD", "TARGET", "SUMMARY"], &rows);
     Ok(ExitCode::SUCCESS)

@@ -55,7 +55,10 @@ pub(crate) fn run(arguments: &Arguments) -> Result<ExitCode> {
     let workspace = Workspace::load()?;
     let app = workspace.app(&arguments.app)?;
     let board = workspace.board(&arguments.board)?;
-    let folder = arguments.output.clone().unwrap_or_else(|| images_folder(&workspace));
+    let folder = arguments
+        .output
+        .clone()
+        .unwrap_or_else(|| images_folder(&workspace));
     let image = build(&mut Compilers::new(&workspace), &app, &board, &folder)?;
     if arguments.json {
         println!("{}", serde_json::to_string(&image)?);
@@ -71,9 +74,15 @@ pub(crate) fn images_folder(workspace: &Workspace) -> PathBuf {
 }
 
 /// Builds `app` for `board` into `folder`.
-pub(crate) fn build(compilers: &mut Compilers, app: &App, board: &Board, folder: &Path) -> Result<Image> {
+pub(crate) fn build(
+    compilers: &mut Compilers,
+    app: &App,
+    board: &Board,
+    folder: &Path,
+) -> Result<Image> {
     let executable = compilers.build(app, board)?;
-    std::fs::create_dir_all(folder).with_context(|| format!("cannot create {}", folder.display()))?;
+    std::fs::create_dir_all(folder)
+        .with_context(|| format!("cannot create {}", folder.display()))?;
     let folder = std::path::absolute(folder)?;
     let name = format!("{}-{}", app.name, board.name);
     if board.target.is_none() {
@@ -81,14 +90,32 @@ pub(crate) fn build(compilers: &mut Compilers, app: &App, board: &Board, folder:
         copy(&executable, &path)?;
         let run = format!("{} port={GUEST_PORT}", shell_word(&path.to_string_lossy()));
         let bytes = path.metadata()?.len();
-        return Ok(Image { elf: path.clone(), path, bytes, sections: Vec::new(), run });
+        return Ok(Image {
+            elf: path.clone(),
+            path,
+            bytes,
+            sections: Vec::new(),
+            run,
+        });
     }
-    let (path, elf) = (folder.join(format!("{name}.img")), folder.join(format!("{name}.elf")));
+    let (path, elf) = (
+        folder.join(format!("{name}.img")),
+        folder.join(format!("{name}.elf")),
+    );
     copy(&executable, &elf)?;
     let (bytes, sections) = image::write_flat(&elf, &path)?;
-    let network = Network::User { host_port: GUEST_PORT, guest_port: GUEST_PORT };
+    let network = Network::User {
+        host_port: GUEST_PORT,
+        guest_port: GUEST_PORT,
+    };
     let run = Machine::new(&path, network).shown();
-    Ok(Image { path, elf, bytes, sections, run })
+    Ok(Image {
+        path,
+        elf,
+        bytes,
+        sections,
+        run,
+    })
 }
 
 /// Copies a file by way of a new one: the old copy may be running.
@@ -96,6 +123,7 @@ fn copy(from: &Path, to: &Path) -> Result<()> {
     let folder = to.parent().context("the copy lies in a folder")?;
     let new = tempfile::NamedTempFile::new_in(folder)?;
     std::fs::copy(from, new.path()).with_context(|| format!("cannot copy {}", from.display()))?;
-    new.persist(to).with_context(|| format!("cannot write {}", to.display()))?;
+    new.persist(to)
+        .with_context(|| format!("cannot write {}", to.display()))?;
     Ok(())
 }

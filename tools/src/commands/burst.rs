@@ -44,7 +44,9 @@ impl Burst {
             Ok(_) => &mut self.served,
             Err(error) => match error.kind() {
                 ErrorKind::ConnectionRefused => &mut self.refused,
-                ErrorKind::ConnectionReset | ErrorKind::BrokenPipe | ErrorKind::UnexpectedEof => &mut self.reset,
+                ErrorKind::ConnectionReset | ErrorKind::BrokenPipe | ErrorKind::UnexpectedEof => {
+                    &mut self.reset
+                }
                 ErrorKind::TimedOut | ErrorKind::WouldBlock => &mut self.timed_out,
                 _ => &mut self.other,
             },
@@ -89,7 +91,11 @@ fn client(address: SocketAddr) -> std::io::Result<TcpStream> {
     stream.write_all(format!("GET / HTTP/1.1\r\nHost: {address}\r\n\r\n").as_bytes())?;
     let mut start = [0; 12];
     stream.read_exact(&mut start)?;
-    if start.starts_with(b"HTTP/1.1 200") { Ok(stream) } else { Err(ErrorKind::InvalidData.into()) }
+    if start.starts_with(b"HTTP/1.1 200") {
+        Ok(stream)
+    } else {
+        Err(ErrorKind::InvalidData.into())
+    }
 }
 
 #[cfg(test)]
@@ -103,15 +109,24 @@ mod tests {
         let listener = TcpListener::bind("127.0.0.1:0").expect("a free port");
         let address = listener.local_addr().expect("it is bound");
         let server = std::thread::spawn(move || {
+            let mut streams = Vec::new();
             for number in 0..4 {
                 let (mut stream, _) = listener.accept().expect("a client");
                 let mut request = [0; 256];
                 let _length = stream.read(&mut request).expect("a request");
                 let status = if number == 3 { "503 Busy" } else { "200 OK" };
-                write!(stream, "HTTP/1.1 {status}\r\n\r\n").expect("the client reads");
+                let answer = format!("HTTP/1.1 {status}\r\n\r\n");
+                stream
+                    .write_all(answer.as_bytes())
+                    .expect("the client reads");
+                streams.push(stream);
             }
         });
-        let expected = Burst { served: 3, other: 1, ..Burst::default() };
+        let expected = Burst {
+            served: 3,
+            other: 1,
+            ..Burst::default()
+        };
         assert_eq!(burst(address, 4), expected);
         server.join().expect("the server ends");
     }
@@ -121,6 +136,12 @@ mod tests {
         let listener = TcpListener::bind("127.0.0.1:0").expect("a free port");
         let address = listener.local_addr().expect("it is bound");
         drop(listener);
-        assert_eq!(burst(address, 2), Burst { refused: 2, ..Burst::default() });
+        assert_eq!(
+            burst(address, 2),
+            Burst {
+                refused: 2,
+                ..Burst::default()
+            }
+        );
     }
 }

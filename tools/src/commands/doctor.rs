@@ -47,7 +47,11 @@ pub(crate) fn run(arguments: &Arguments) -> Result<ExitCode> {
 
 /// The targets of all boards, and that of pages.
 fn targets(workspace: &Workspace) -> Result<BTreeSet<String>> {
-    let mut targets: BTreeSet<String> = workspace.boards()?.into_iter().filter_map(|board| board.target).collect();
+    let mut targets: BTreeSet<String> = workspace
+        .boards()?
+        .into_iter()
+        .filter_map(|board| board.target)
+        .collect();
     targets.insert(wasm::TARGET.to_owned());
     Ok(targets)
 }
@@ -70,7 +74,11 @@ fn row(name: &str, state: impl Into<String>, plan: impl Into<String>) -> Row {
 
 fn rust_rows(targets: &BTreeSet<String>) -> Result<Vec<Row>> {
     let user = UserRust::load()?;
-    let mut rows = vec![row("rustc", format!("{} for {}", user.version, user.host), "")];
+    let mut rows = vec![row(
+        "rustc",
+        format!("{} for {}", user.version, user.host),
+        "",
+    )];
     for target in targets {
         rows.push(match Toolchain::find(target)? {
             Some(toolchain) => row(target, toolchain.how(), ""),
@@ -85,7 +93,11 @@ fn rust_rows(targets: &BTreeSet<String>) -> Result<Vec<Row>> {
     rows.push(if missing.is_empty() {
         row("rustfmt, clippy", "present", "")
     } else {
-        row("rustfmt, clippy", "missing", format!("rustup component add {}", missing.join(" ")))
+        row(
+            "rustfmt, clippy",
+            "missing",
+            format!("rustup component add {}", missing.join(" ")),
+        )
     });
     let folder = cache::folder()?;
     let state = if folder.is_dir() { "in use" } else { "empty" };
@@ -96,8 +108,16 @@ fn rust_rows(targets: &BTreeSet<String>) -> Result<Vec<Row>> {
 fn program_row(program: programs::Program) -> Row {
     match program.find() {
         Some(path) => row(program.name, path.display().to_string(), ""),
-        None if apt::available() => row(program.name, "missing", format!("apt-get install {}", program.package)),
-        None => row(program.name, "missing", apt::other_systems(&[program.package])),
+        None if apt::available() => row(
+            program.name,
+            "missing",
+            format!("apt-get install {}", program.package),
+        ),
+        None => row(
+            program.name,
+            "missing",
+            apt::other_systems(&[program.package]),
+        ),
     }
 }
 
@@ -106,8 +126,14 @@ fn tun_row() -> Row {
     let root = rustix::process::geteuid().is_root();
     match (Path::new("/dev/net/tun").exists(), root) {
         (true, true) => row("taps", "/dev/net/tun, root", ""),
-        (true, false) if find_program("sudo").is_some() => row("taps", "not root", "run the bench with sudo -E"),
+        (true, false) if find_program("sudo").is_some() => {
+            row("taps", "not root", "run the bench with sudo -E")
+        }
         (true, false) => row("taps", "not root", "run the bench as root"),
-        (false, _) => row("taps", "no /dev/net/tun", "modprobe tun; without it the bench skips the load"),
+        (false, _) => row(
+            "taps",
+            "no /dev/net/tun",
+            "modprobe tun; without it the bench skips the load",
+        ),
     }
 }

@@ -89,7 +89,10 @@ impl MachineOptions {
             (self.cpu.is_some(), "--cpu"),
             (self.virtualization, "--virtualization"),
         ];
-        given.into_iter().find(|(given, _)| *given).map(|(_, name)| name)
+        given
+            .into_iter()
+            .find(|(given, _)| *given)
+            .map(|(_, name)| name)
     }
 }
 
@@ -110,7 +113,12 @@ pub(crate) fn run(arguments: &Arguments) -> Result<ExitCode> {
         "virt" => drop(programs::QEMU.get()?),
         other => bail!("board {other} can be built, but this command cannot start it"),
     }
-    let image = build::build(&mut Compilers::new(&workspace), &app, &board, &build::images_folder(&workspace))?;
+    let image = build::build(
+        &mut Compilers::new(&workspace),
+        &app,
+        &board,
+        &build::images_folder(&workspace),
+    )?;
     if board.target.is_none() {
         options.run_process(&image, port)
     } else {
@@ -128,7 +136,11 @@ impl Options {
     fn run_process(&self, image: &Image, port: u16) -> Result<ExitCode> {
         let mut command = supervised(&image.path);
         command.arg(format!("port={port}"));
-        command.args(self.arguments.iter().filter(|argument| !argument.starts_with("port=")));
+        command.args(
+            self.arguments
+                .iter()
+                .filter(|argument| !argument.starts_with("port=")),
+        );
         let mut guest = Guest::start(&mut command, Console::new(None), false)?;
         self.serve(&mut guest, Answer::At(local(port)))
     }
@@ -141,7 +153,9 @@ impl Options {
         command.args(machine.words());
         if let Some(port) = machine.gdb {
             let elf = image.elf.display();
-            eprintln!("gdb: the guest waits; gdb-multiarch {elf} -ex 'target remote 127.0.0.1:{port}'");
+            eprintln!(
+                "gdb: the guest waits; gdb-multiarch {elf} -ex 'target remote 127.0.0.1:{port}'"
+            );
         }
         let answer = match machine.network {
             Network::User { .. } => Answer::At(local(port)),
@@ -162,7 +176,10 @@ impl Options {
         let options = &self.machine;
         let network = match &options.tap {
             Some(name) => Network::Tap { name: name.clone() },
-            None => Network::User { host_port: port, guest_port: self.guest_port() },
+            None => Network::User {
+                host_port: port,
+                guest_port: self.guest_port(),
+            },
         };
         let mut machine = Machine::new(image, network);
         machine.memory = options.memory.unwrap_or(machine.memory);
@@ -186,7 +203,10 @@ impl Options {
     }
 
     fn port_argument(&self) -> Option<u16> {
-        self.arguments.iter().rev().find_map(|argument| argument.strip_prefix("port=")?.parse().ok())
+        self.arguments
+            .iter()
+            .rev()
+            .find_map(|argument| argument.strip_prefix("port=")?.parse().ok())
     }
 
     /// The port of this machine, after a look whether it is free.
@@ -195,11 +215,19 @@ impl Options {
             return Ok(self.port);
         }
         // A process has but one port: the boot argument is another way to name it.
-        let given = if process { self.port_argument().unwrap_or(self.port) } else { self.port };
+        let given = if process {
+            self.port_argument().unwrap_or(self.port)
+        } else {
+            self.port
+        };
         if let Some(gdb) = self.machine.gdb {
             reserve(Ipv4Addr::LOCALHOST, gdb, "--gdb=PORT")?;
         }
-        let address = if process { Ipv4Addr::UNSPECIFIED } else { Ipv4Addr::LOCALHOST };
+        let address = if process {
+            Ipv4Addr::UNSPECIFIED
+        } else {
+            Ipv4Addr::LOCALHOST
+        };
         reserve(address, given, "--port PORT, or --port 0 for any free one")
     }
 }
@@ -219,9 +247,14 @@ fn local(port: u16) -> SocketAddr {
 
 /// Checks a boot argument: `key=value` in one word.
 pub(crate) fn boot_argument(text: &str) -> Result<String> {
-    let (key, _) = text.split_once('=').context("a boot argument is written key=value")?;
+    let (key, _) = text
+        .split_once('=')
+        .context("a boot argument is written key=value")?;
     ensure!(!key.is_empty(), "the key before = is missing");
-    ensure!(!text.contains(char::is_whitespace), "a boot argument is one word: it cannot hold spaces");
+    ensure!(
+        !text.contains(char::is_whitespace),
+        "a boot argument is one word: it cannot hold spaces"
+    );
     Ok(text.to_owned())
 }
 
@@ -243,7 +276,10 @@ mod tests {
     }
 
     fn machine(words: &[&str]) -> Machine {
-        parse(words).expect("good words").options.machine(Path::new("a.img"), 8080)
+        parse(words)
+            .expect("good words")
+            .options
+            .machine(Path::new("a.img"), 8080)
     }
 
     #[test]
@@ -257,17 +293,37 @@ mod tests {
 
     #[test]
     fn options_reach_the_machine() {
-        let machine = machine(&["--memory", "6M", "--gic", "2", "--virtualization", "--arg", "port=81", "--gdb"]);
+        let machine = machine(&[
+            "--memory",
+            "6M",
+            "--gic",
+            "2",
+            "--virtualization",
+            "--arg",
+            "port=81",
+            "--gdb",
+        ]);
         assert_eq!(machine.memory, MemorySize(6));
         assert_eq!(machine.gic, 2);
         assert!(machine.virtualization);
         assert_eq!(machine.gdb, Some(1234));
-        assert_eq!(machine.network, Network::User { host_port: 8080, guest_port: 81 });
+        assert_eq!(
+            machine.network,
+            Network::User {
+                host_port: 8080,
+                guest_port: 81
+            }
+        );
     }
 
     #[test]
     fn bad_options_are_refused() {
-        for bad in [["--memory", "lots"], ["--gic", "4"], ["--arg", "novalue"], ["--port", "65536"]] {
+        for bad in [
+            ["--memory", "lots"],
+            ["--gic", "4"],
+            ["--arg", "novalue"],
+            ["--port", "65536"],
+        ] {
             assert!(parse(&bad).is_err(), "{bad:?}");
         }
     }
@@ -285,7 +341,10 @@ mod tests {
         let port = taken.local_addr().expect("it is bound").port();
         let error = reserve(Ipv4Addr::LOCALHOST, port, "--port PORT").expect_err("it is taken");
         assert!(error.to_string().contains(&port.to_string()), "{error}");
-        assert_ne!(reserve(Ipv4Addr::LOCALHOST, 0, "").expect("some port is free"), 0);
+        assert_ne!(
+            reserve(Ipv4Addr::LOCALHOST, 0, "").expect("some port is free"),
+            0
+        );
     }
 
     #[test]

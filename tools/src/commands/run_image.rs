@@ -30,9 +30,17 @@ pub(crate) fn run(arguments: Arguments) -> Result<ExitCode> {
     let elf = std::path::absolute(&arguments.elf)?;
     let path = elf.with_extension("img");
     let (bytes, sections) = image::write_flat(&elf, &path)?;
-    let image = Image { path, elf, bytes, sections, run: String::new() };
+    let image = Image {
+        path,
+        elf,
+        bytes,
+        sections,
+        run: String::new(),
+    };
     let mut options = arguments.options;
     options.add_arguments(arguments.words);
-    let root = Workspace::load().map(|workspace| workspace.root().to_owned()).unwrap_or_default();
+    let root = Workspace::load()
+        .map(|workspace| workspace.root().to_owned())
+        .unwrap_or_default();
     options.run_machine(&image, options.free_port(false)?, &root)
 }

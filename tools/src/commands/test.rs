@@ -57,7 +57,8 @@ enum Step {
 
 impl Step {
     fn name(self) -> String {
-        self.to_possible_value().map_or_else(String::new, |value| value.get_name().to_owned())
+        self.to_possible_value()
+            .map_or_else(String::new, |value| value.get_name().to_owned())
     }
 
     /// Returns whether a filter for test names leaves this step anything to do.
@@ -81,7 +82,8 @@ impl Arguments {
         if self.skip.contains(&step) {
             return Some("in --skip".to_owned());
         }
-        (self.filter.is_some() && !step.serves_tests()).then(|| "only tests are filtered by name".to_owned())
+        (self.filter.is_some() && !step.serves_tests())
+            .then(|| "only tests are filtered by name".to_owned())
     }
 }
 
@@ -96,7 +98,9 @@ pub(crate) fn run(arguments: &Arguments) -> Result<ExitCode> {
         let name = step.name();
         println!("\n== {name}");
         let start = Instant::now();
-        let outcome = arguments.skips(*step).map_or_else(|| bench.run(*step), |why| Ok(Outcome::Skipped(why)));
+        let outcome = arguments
+            .skips(*step)
+            .map_or_else(|| bench.run(*step), |why| Ok(Outcome::Skipped(why)));
         let seconds = start.elapsed().as_secs_f32();
         let line = match outcome {
             Ok(Outcome::Ran(count)) => {
@@ -122,7 +126,11 @@ pub(crate) fn run(arguments: &Arguments) -> Result<ExitCode> {
         println!("failed: {}", failed.join(", "));
     }
     println!("\n{total}");
-    Ok(if failed.is_empty() { ExitCode::SUCCESS } else { ExitCode::FAILURE })
+    Ok(if failed.is_empty() {
+        ExitCode::SUCCESS
+    } else {
+        ExitCode::FAILURE
+    })
 }
 
 #[cfg(test)]
@@ -130,14 +138,26 @@ mod tests {
     use super::*;
 
     fn arguments(only: &[Step], skip: &[Step], filter: Option<&str>) -> Arguments {
-        Arguments { filter: filter.map(str::to_owned), only: only.to_vec(), skip: skip.to_vec() }
+        Arguments {
+            filter: filter.map(str::to_owned),
+            only: only.to_vec(),
+            skip: skip.to_vec(),
+        }
     }
 
     #[test]
     fn steps_are_chosen_by_name() {
         assert!(arguments(&[], &[], None).skips(Step::Docs).is_none());
-        assert!(arguments(&[Step::Unit], &[], None).skips(Step::Docs).is_some());
-        assert!(arguments(&[], &[Step::Docs], None).skips(Step::Docs).is_some());
+        assert!(
+            arguments(&[Step::Unit], &[], None)
+                .skips(Step::Docs)
+                .is_some()
+        );
+        assert!(
+            arguments(&[], &[Step::Docs], None)
+                .skips(Step::Docs)
+                .is_some()
+        );
     }
 
     #[test]

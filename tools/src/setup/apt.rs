@@ -16,7 +16,10 @@ pub(crate) fn available() -> bool {
 
 /// Installs `packages` for the whole system; `why` finishes the announcement.
 pub(crate) fn install(packages: &[&str], why: &str) -> Result<()> {
-    let command = format!("apt-get install --no-install-recommends {}", packages.join(" "));
+    let command = format!(
+        "apt-get install --no-install-recommends {}",
+        packages.join(" ")
+    );
     if !available() {
         bail!("{why} is missing. {}", other_systems(packages));
     }
@@ -27,11 +30,18 @@ pub(crate) fn install(packages: &[&str], why: &str) -> Result<()> {
     update_if_unknown(packages);
     let try_once = || {
         let mut apt = as_root("apt-get");
-        apt.args(["-y", "-q", "--no-install-recommends", "-oDPkg::Lock::Timeout=300", "install"]);
+        apt.args([
+            "-y",
+            "-q",
+            "--no-install-recommends",
+            "-oDPkg::Lock::Timeout=300",
+            "install",
+        ]);
         apt.args(packages).stdout(Stdio::from(std::io::stderr()));
         process::run_checked(&mut apt, "apt-get install")
     };
-    with_fresh_lists(try_once).with_context(|| format!("cannot install {why}; try `sudo {command}`"))
+    with_fresh_lists(try_once)
+        .with_context(|| format!("cannot install {why}; try `sudo {command}`"))
 }
 
 /// Downloads `packages` and those of their dependencies that the system lacks, and unpacks them all in
@@ -57,13 +67,22 @@ fn unpack_all(
         let downloads = tempfile::tempdir_in(folder)?;
         let mut apt = Command::new("apt-get");
         // As root, apt would rather download as a user who cannot write here.
-        apt.args(["-q", "-oAPT::Sandbox::User=root", "download"]).args(&all);
-        apt.current_dir(downloads.path()).stdout(Stdio::from(std::io::stderr()));
+        apt.args(["-q", "-oAPT::Sandbox::User=root", "download"])
+            .args(&all);
+        apt.current_dir(downloads.path())
+            .stdout(Stdio::from(std::io::stderr()));
         process::run_checked(&mut apt, "apt-get download")?;
         for item in std::fs::read_dir(downloads.path())? {
             let archive = item?.path();
-            let name = archive.file_name().unwrap_or_default().to_string_lossy().into_owned();
-            eprintln!("setup: unpacking {}", name.split('_').next().unwrap_or(&name));
+            let name = archive
+                .file_name()
+                .unwrap_or_default()
+                .to_string_lossy()
+                .into_owned();
+            eprintln!(
+                "setup: unpacking {}",
+                name.split('_').next().unwrap_or(&name)
+            );
             let mut dpkg = Command::new("dpkg-deb");
             dpkg.arg("-x").arg(&archive).arg(folder);
             process::run_checked(&mut dpkg, "dpkg-deb")?;
@@ -75,12 +94,19 @@ fn unpack_all(
 
 /// Returns the version that apt would install, if it knows the package.
 pub(crate) fn candidate(package: &str) -> Option<String> {
-    let policy = process::output(Command::new("apt-cache").args(["policy", package]).env("LC_ALL", "C")).ok()?;
+    let policy = process::output(
+        Command::new("apt-cache")
+            .args(["policy", package])
+            .env("LC_ALL", "C"),
+    )
+    .ok()?;
     candidate_in(&policy)
 }
 
 fn candidate_in(policy: &str) -> Option<String> {
-    let version = policy.lines().find_map(|line| line.trim().strip_prefix("Candidate: "))?;
+    let version = policy
+        .lines()
+        .find_map(|line| line.trim().strip_prefix("Candidate: "))?;
     (version != "(none)").then(|| version.to_owned())
 }
 
@@ -112,7 +138,8 @@ fn update() {
     }
     eprintln!("setup: updating apt's package lists");
     let mut apt = as_root("apt-get");
-    apt.args(["-q", "-oDPkg::Lock::Timeout=300", "update"]).stdout(Stdio::from(std::io::stderr()));
+    apt.args(["-q", "-oDPkg::Lock::Timeout=300", "update"])
+        .stdout(Stdio::from(std::io::stderr()));
     if let Err(error) = process::run_checked(&mut apt, "apt-get update") {
         eprintln!("setup: warning: {error:#}; going on with the lists there are");
     }
@@ -121,7 +148,14 @@ fn update() {
 /// The names of `packages` and of the dependencies that would be installed with them.
 fn with_missing_dependencies(packages: &[&str]) -> Result<Vec<String>> {
     let mut apt = Command::new("apt-get");
-    apt.args(["--print-uris", "-qq", "-y", "--no-install-recommends", "install"]).args(packages);
+    apt.args([
+        "--print-uris",
+        "-qq",
+        "-y",
+        "--no-install-recommends",
+        "install",
+    ])
+    .args(packages);
     let mut all = names_in_uris(&process::output(apt.env("LC_ALL", "C"))?);
     // Those that are installed already are not listed, but here a copy is wanted all the same.
     for package in packages {
@@ -151,18 +185,27 @@ fn privileged() -> bool {
         return true;
     }
     let asks_nothing = || {
-        let probe = Command::new("sudo").args(["-n", "true"]).stderr(Stdio::null()).status();
+        let probe = Command::new("sudo")
+            .args(["-n", "true"])
+            .stderr(Stdio::null())
+            .status();
         probe.is_ok_and(|status| status.success())
     };
     find_program("sudo").is_some() && (std::io::stdin().is_terminal() || asks_nothing())
 }
 
 fn as_root(program: &str) -> Command {
-    let mut command = if is_root() { Command::new(program) } else { Command::new("sudo") };
+    let mut command = if is_root() {
+        Command::new(program)
+    } else {
+        Command::new("sudo")
+    };
     if !is_root() {
         command.args(["DEBIAN_FRONTEND=noninteractive", program]);
     }
-    command.env("DEBIAN_FRONTEND", "noninteractive").stdin(Stdio::inherit());
+    command
+        .env("DEBIAN_FRONTEND", "noninteractive")
+        .stdin(Stdio::inherit());
     command
 }
 
@@ -175,10 +218,16 @@ pub(crate) fn other_systems(packages: &[&str]) -> String {
         ("apk", "sudo apk add"),
         ("brew", "brew install"),
     ];
-    let Some((manager, command)) = known.into_iter().find(|(manager, _)| find_program(manager).is_some()) else {
+    let Some((manager, command)) = known
+        .into_iter()
+        .find(|(manager, _)| find_program(manager).is_some())
+    else {
         return format!("Install what Debian calls {}", packages.join(", "));
     };
-    let names: Vec<&str> = packages.iter().map(|package| renamed(manager, package)).collect();
+    let names: Vec<&str> = packages
+        .iter()
+        .map(|package| renamed(manager, package))
+        .collect();
     format!("Run `{command} {}`", names.join(" "))
 }
 
@@ -209,8 +258,14 @@ mod tests {
 
     #[test]
     fn a_package_without_candidate_is_unknown() {
-        assert_eq!(candidate_in("wrk:\n  Installed: (none)\n  Candidate: 4.1.0-3\n"), Some("4.1.0-3".to_owned()));
-        assert_eq!(candidate_in("wrk:\n  Installed: (none)\n  Candidate: (none)\n"), None);
+        assert_eq!(
+            candidate_in("wrk:\n  Installed: (none)\n  Candidate: 4.1.0-3\n"),
+            Some("4.1.0-3".to_owned())
+        );
+        assert_eq!(
+            candidate_in("wrk:\n  Installed: (none)\n  Candidate: (none)\n"),
+            None
+        );
         assert_eq!(candidate_in(""), None);
     }
 

@@ -14,7 +14,11 @@ const UNFINISHED: &str = "unfinished-";
 
 /// Returns the cache folder, which may not exist yet.
 pub(crate) fn folder() -> Result<PathBuf> {
-    let set = |name| std::env::var_os(name).filter(|value| !value.is_empty()).map(PathBuf::from);
+    let set = |name| {
+        std::env::var_os(name)
+            .filter(|value| !value.is_empty())
+            .map(PathBuf::from)
+    };
     set("LANDFALL_CACHE")
         .or_else(|| Some(set("XDG_CACHE_HOME")?.join("landfall")))
         .or_else(|| Some(set("HOME")?.join(".cache/landfall")))
@@ -23,7 +27,10 @@ pub(crate) fn folder() -> Result<PathBuf> {
 
 /// Returns where the entry `name` is, if it was made.
 pub(crate) fn find(name: &str) -> Option<PathBuf> {
-    folder().ok().map(|folder| folder.join(name)).filter(|entry| entry.is_dir())
+    folder()
+        .ok()
+        .map(|folder| folder.join(name))
+        .filter(|entry| entry.is_dir())
 }
 
 /// Returns the entry `name`; when it is not there or does not work, `make` fills an empty folder with it.
@@ -35,7 +42,8 @@ pub(crate) fn entry(
     make: impl FnOnce(&Path, &Path) -> Result<()>,
 ) -> Result<PathBuf> {
     let folder = folder()?;
-    std::fs::create_dir_all(&folder).with_context(|| format!("cannot create {}", folder.display()))?;
+    std::fs::create_dir_all(&folder)
+        .with_context(|| format!("cannot create {}", folder.display()))?;
     let _lock = lock(&folder)?;
     let place = folder.join(name);
     if place.is_dir() && works(&place) {
@@ -43,9 +51,12 @@ pub(crate) fn entry(
     }
     remove_unfinished(&folder)?;
     if place.is_dir() {
-        std::fs::remove_dir_all(&place).with_context(|| format!("cannot remove {}", place.display()))?;
+        std::fs::remove_dir_all(&place)
+            .with_context(|| format!("cannot remove {}", place.display()))?;
     }
-    let unfinished = tempfile::Builder::new().prefix(UNFINISHED).tempdir_in(&folder)?;
+    let unfinished = tempfile::Builder::new()
+        .prefix(UNFINISHED)
+        .tempdir_in(&folder)?;
     make(unfinished.path(), &place)?;
     std::fs::set_permissions(unfinished.path(), PermissionsExt::from_mode(0o755))?;
     std::fs::rename(unfinished.path(), &place)
@@ -65,7 +76,8 @@ pub(crate) fn script(path: &Path, body: &str) -> Result<()> {
     let new = tempfile::NamedTempFile::new_in(folder)?;
     std::fs::write(new.path(), text)?;
     std::fs::set_permissions(new.path(), PermissionsExt::from_mode(0o755))?;
-    new.persist(path).with_context(|| format!("cannot write {}", path.display()))?;
+    new.persist(path)
+        .with_context(|| format!("cannot write {}", path.display()))?;
     Ok(())
 }
 
@@ -107,8 +119,11 @@ mod tests {
     fn scripts_are_executable_and_quoted() {
         let folder = tempfile::tempdir().expect("a temporary folder");
         let path = folder.path().join("say");
-        script(&path, &format!("echo {}", quote(Path::new("it's")))).expect("the script is written");
-        let output = std::process::Command::new(&path).output().expect("the script runs");
+        script(&path, &format!("echo {}", quote(Path::new("it's"))))
+            .expect("the script is written");
+        let output = std::process::Command::new(&path)
+            .output()
+            .expect("the script runs");
         assert_eq!(output.stdout, b"it's\n");
     }
 

@@ -35,6 +35,9 @@ pub(crate) fn get() -> Result<()> {
     }
     eprintln!("setup: {names} missing: rustup component add {names}");
     let mut rustup = Command::new("rustup");
-    rustup.args(["component", "add"]).args(missing).stdout(Stdio::from(std::io::stderr()));
+    rustup
+        .args(["component", "add"])
+        .args(missing)
+        .stdout(Stdio::from(std::io::stderr()));
     process::run_checked(&mut rustup, "rustup component add")
 }

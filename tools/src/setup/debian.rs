@@ -16,8 +16,10 @@ use crate::process;
 const OLDEST: &str = env!("CARGO_PKG_RUST_VERSION");
 
 /// Compiler, library source and clippy; in some releases the browser's own is much newer.
-const FAMILIES: [[&str; 3]; 2] =
-    [["rustc-web", "rust-web-src", "rust-web-clippy"], ["rustc", "rust-src", "rust-clippy"]];
+const FAMILIES: [[&str; 3]; 2] = [
+    ["rustc-web", "rust-web-src", "rust-web-clippy"],
+    ["rustc", "rust-src", "rust-clippy"],
+];
 
 const TOOLCHAIN: &str = "debian-rust";
 const CLIPPY: &str = "debian-clippy";
@@ -30,7 +32,9 @@ const LINKER: &str = "scripts/rust-lld";
 
 /// Returns the script that runs Debian's `rustc`, if it was unpacked earlier and works.
 pub(crate) fn find_rustc() -> Option<PathBuf> {
-    cache::find(TOOLCHAIN).filter(|place| compiles(place)).map(|place| place.join(RUSTC))
+    cache::find(TOOLCHAIN)
+        .filter(|place| compiles(place))
+        .map(|place| place.join(RUSTC))
 }
 
 /// Returns the script that runs Debian's `rustc`, unpacking it first where needed.
@@ -40,13 +44,22 @@ pub(crate) fn rustc(why: &str) -> Result<PathBuf> {
     }
     let [compiler, source, _] = family()?;
     let place = cache::entry(TOOLCHAIN, compiles, |folder, place| {
-        eprintln!("setup: {why}: fetching Debian's {compiler} and {source} into a folder of its own, some 140 MB");
+        eprintln!(
+            "setup: {why}: fetching Debian's {compiler} and {source} into a folder of its own, some 140 MB"
+        );
         let unpacked = apt::unpack(&[compiler, source], folder)?;
         keep_only_the_library(folder)?;
         std::fs::write(folder.join("packages"), unpacked.join("\n"))?;
-        cache::script(&folder.join(RUSTC), &private(place, &[place], "usr/bin/rustc"))
+        cache::script(
+            &folder.join(RUSTC),
+            &private(place, &[place], "usr/bin/rustc"),
+        )
     })?;
-    ensure!(compiles(&place), "the unpacked {compiler} in {} does not start", place.display());
+    ensure!(
+        compiles(&place),
+        "the unpacked {compiler} in {} does not start",
+        place.display()
+    );
     Ok(place.join(RUSTC))
 }
 
@@ -57,17 +70,24 @@ pub(crate) fn clippy_driver() -> Result<PathBuf> {
     let works = |place: &Path| place.join(CLIPPY_DRIVER).is_file();
     let place = cache::entry(CLIPPY, works, |folder, place| {
         let [_, _, clippy] = family()?;
-        eprintln!("setup: clippy for Debian's compiler is missing: fetching {clippy} into a folder of its own");
+        eprintln!(
+            "setup: clippy for Debian's compiler is missing: fetching {clippy} into a folder of its own"
+        );
         // Its dependencies are those of the compiler, which lie beside it.
         apt::unpack_alone(clippy, folder)?;
-        cache::script(&folder.join(CLIPPY_DRIVER), &private(place, &[&compiler], "usr/bin/clippy-driver"))
+        cache::script(
+            &folder.join(CLIPPY_DRIVER),
+            &private(place, &[&compiler], "usr/bin/clippy-driver"),
+        )
     })?;
     Ok(place.join(CLIPPY_DRIVER))
 }
 
 /// Returns the script that runs LLVM's linker, if it was unpacked earlier.
 pub(crate) fn find_lld() -> Option<PathBuf> {
-    cache::find(LLD).map(|place| place.join(LINKER)).filter(|script| script.is_file())
+    cache::find(LLD)
+        .map(|place| place.join(LINKER))
+        .filter(|script| script.is_file())
 }
 
 /// Returns the script that runs LLVM's linker, unpacking it first where needed.
@@ -107,7 +127,9 @@ fn private(place: &Path, trees: &[&Path], program: &str) -> String {
 
 /// The packages of the first family that is new enough.
 fn family() -> Result<[&'static str; 3]> {
-    let usable = |family: &[&'static str; 3]| apt::candidate(family[0]).is_some_and(|version| new_enough(&version));
+    let usable = |family: &[&'static str; 3]| {
+        apt::candidate(family[0]).is_some_and(|version| new_enough(&version))
+    };
     if let Some(family) = FAMILIES.into_iter().find(usable) {
         return Ok(family);
     }
@@ -123,7 +145,11 @@ fn keep_only_the_library(folder: &Path) -> Result<()> {
     let sources = folder.join("usr/src");
     for tree in std::fs::read_dir(&sources).with_context(|| format!("no {}", sources.display()))? {
         let tree = tree?.path();
-        ensure!(tree.join("library").is_dir(), "{} holds no library source", tree.display());
+        ensure!(
+            tree.join("library").is_dir(),
+            "{} holds no library source",
+            tree.display()
+        );
         for item in std::fs::read_dir(&tree)? {
             let item = item?;
             if item.file_type()?.is_dir() && item.file_name() != "library" {
@@ -137,14 +163,19 @@ fn keep_only_the_library(folder: &Path) -> Result<()> {
 fn newest_lld() -> Result<u32> {
     apt::update_if_unknown(&["lld"]);
     let names = process::output(Command::new("apt-cache").args(["pkgnames", "lld-"]))?;
-    let newest = names.lines().filter_map(|name| name.strip_prefix("lld-")?.parse::<u32>().ok()).max();
+    let newest = names
+        .lines()
+        .filter_map(|name| name.strip_prefix("lld-")?.parse::<u32>().ok())
+        .max();
     newest.context("apt offers no linker (lld)")
 }
 
 /// Compares `1.96.0+dfsg1-1` or `1.91` with the oldest compiler that will do.
 fn new_enough(version: &str) -> bool {
     let numbers = |version: &str| -> Option<(u32, u32)> {
-        let mut parts = version.split(['.', '+', '-', '~']).map(|part| part.parse().ok());
+        let mut parts = version
+            .split(['.', '+', '-', '~'])
+            .map(|part| part.parse().ok());
         Some((parts.next()??, parts.next()??))
     };
     numbers(version) >= numbers(OLDEST)

@@ -13,7 +13,10 @@ use crate::process::find_program;
 pub(crate) fn find(sysroot: &Path, host: &str) -> Option<PathBuf> {
     let own = sysroot.join("lib/rustlib").join(host).join("bin/rust-lld");
     let named = ["rust-lld", "ld.lld"].into_iter().find_map(find_program);
-    own.is_file().then_some(own).or(named).or_else(debian::find_lld)
+    own.is_file()
+        .then_some(own)
+        .or(named)
+        .or_else(debian::find_lld)
 }
 
 /// Returns a linker, fetching one where there is none.

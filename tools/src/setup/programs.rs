@@ -19,20 +19,35 @@ pub(crate) struct Program {
 }
 
 /// Emulates the machine that images of board `virt` run on.
-pub(crate) const QEMU: Program =
-    Program { name: "qemu-system-aarch64", package: "qemu-system-arm", what: "the emulator QEMU" };
+pub(crate) const QEMU: Program = Program {
+    name: "qemu-system-aarch64",
+    package: "qemu-system-arm",
+    what: "the emulator QEMU",
+};
 /// Plays the game in the tests.
-pub(crate) const BROWSER: Program =
-    Program { name: "chromium", package: "chromium", what: "the browser Chromium (for the tests)" };
+pub(crate) const BROWSER: Program = Program {
+    name: "chromium",
+    package: "chromium",
+    what: "the browser Chromium (for the tests)",
+};
 /// Lets the tests press keys in the browser.
-pub(crate) const BROWSER_DRIVER: Program =
-    Program { name: "chromedriver", package: "chromium-driver", what: "Chromium's driver (for the tests)" };
+pub(crate) const BROWSER_DRIVER: Program = Program {
+    name: "chromedriver",
+    package: "chromium-driver",
+    what: "Chromium's driver (for the tests)",
+};
 /// Asks for many pages at once.
-pub(crate) const WRK: Program =
-    Program { name: "wrk", package: "wrk", what: "the load generator wrk (for the bench)" };
+pub(crate) const WRK: Program = Program {
+    name: "wrk",
+    package: "wrk",
+    what: "the load generator wrk (for the bench)",
+};
 /// Makes taps and network namespaces.
-pub(crate) const IP: Program =
-    Program { name: "ip", package: "iproute2", what: "the network tool ip (for taps)" };
+pub(crate) const IP: Program = Program {
+    name: "ip",
+    package: "iproute2",
+    what: "the network tool ip (for taps)",
+};
 
 /// Every program that some command needs.
 pub(crate) const ALL: [Program; 5] = [QEMU, BROWSER, BROWSER_DRIVER, WRK, IP];
@@ -46,13 +61,18 @@ impl Program {
     /// Returns where the program is, installing it where it is missing.
     pub(crate) fn get(self) -> Result<PathBuf> {
         get_all(&[self])?;
-        self.find().with_context(|| format!("{} was installed but has no {}", self.package, self.name))
+        self.find()
+            .with_context(|| format!("{} was installed but has no {}", self.package, self.name))
     }
 }
 
 /// Installs those of `programs` that are missing, in one go.
 pub(crate) fn get_all(programs: &[Program]) -> Result<()> {
-    let missing: Vec<Program> = programs.iter().copied().filter(|program| program.find().is_none()).collect();
+    let missing: Vec<Program> = programs
+        .iter()
+        .copied()
+        .filter(|program| program.find().is_none())
+        .collect();
     if missing.is_empty() {
         return Ok(());
     }

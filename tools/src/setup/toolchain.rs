@@ -45,7 +45,8 @@ impl Way {
 
     /// Returns whether `LANDFALL_TOOLCHAIN` lets this way be taken.
     fn allowed(self) -> bool {
-        std::env::var("LANDFALL_TOOLCHAIN").map_or(true, |only| only.is_empty() || only == self.name())
+        std::env::var("LANDFALL_TOOLCHAIN")
+            .map_or(true, |only| only.is_empty() || only == self.name())
     }
 }
 
@@ -64,9 +65,16 @@ impl UserRust {
     /// Asks the user's `rustc` about itself.
     pub(crate) fn load() -> Result<Self> {
         let rustc = || Command::new(std::env::var_os("RUSTC").unwrap_or_else(|| "rustc".into()));
-        let sysroot = process::output(rustc().args(["--print", "sysroot"]))?.trim().into();
+        let sysroot = process::output(rustc().args(["--print", "sysroot"]))?
+            .trim()
+            .into();
         let about = process::output(rustc().arg("-vV"))?;
-        let field = |name: &str| about.lines().find_map(|line| line.strip_prefix(name)).map(str::to_owned);
+        let field = |name: &str| {
+            about
+                .lines()
+                .find_map(|line| line.strip_prefix(name))
+                .map(str::to_owned)
+        };
         Ok(Self {
             sysroot,
             host: field("host: ").context("rustc does not name its host")?,
@@ -81,7 +89,9 @@ impl UserRust {
     }
 
     fn has_source(&self) -> bool {
-        self.sysroot.join("lib/rustlib/src/rust/library/core/src/lib.rs").is_file()
+        self.sysroot
+            .join("lib/rustlib/src/rust/library/core/src/lib.rs")
+            .is_file()
     }
 
     fn rustc(&self) -> PathBuf {
@@ -139,7 +149,10 @@ impl Toolchain {
         } else if user.has_source() && Way::Source.allowed() {
             (Way::Source, user.rustc())
         } else if apt::available() && Way::Debian.allowed() {
-            (Way::Debian, debian::rustc(&format!("a compiler for {target} is missing"))?)
+            (
+                Way::Debian,
+                debian::rustc(&format!("a compiler for {target} is missing"))?,
+            )
         } else {
             bail!("a compiler for {target} is missing: run `rustup target add {target}`");
         };
@@ -149,8 +162,14 @@ impl Toolchain {
 
     fn new(target: &str, way: Way, rustc: PathBuf, linker: PathBuf) -> Self {
         // Rust's own linker is found without being named.
-        let own = matches!(way, Way::Installed | Way::Rustup | Way::Source) && linker.ends_with("bin/rust-lld");
-        Self { target: target.to_owned(), way, rustc, linker: (!own).then_some(linker) }
+        let own = matches!(way, Way::Installed | Way::Rustup | Way::Source)
+            && linker.ends_with("bin/rust-lld");
+        Self {
+            target: target.to_owned(),
+            way,
+            rustc,
+            linker: (!own).then_some(linker),
+        }
     }
 
     fn announce(&self) {
@@ -164,7 +183,10 @@ impl Toolchain {
             Way::Rustup => "as just added by rustup".to_owned(),
             Way::Source => "with your rustc, compiling its core library (rust-src)".to_owned(),
             Way::Debian => {
-                format!("with Debian's rustc, compiling its core library ({})", self.rustc.display())
+                format!(
+                    "with Debian's rustc, compiling its core library ({})",
+                    self.rustc.display()
+                )
             }
         }
     }
@@ -172,7 +194,11 @@ impl Toolchain {
     /// Says what [`Toolchain::get`] would do about a target that [`Toolchain::find`] did not find.
     pub(crate) fn plan(target: &str) -> Result<String> {
         let user = UserRust::load()?;
-        Ok(if worth_asking_rustup(target) {
+        let here = user.has(target) && Way::Installed.allowed()
+            || debian::find_rustc().is_some() && Way::Debian.allowed();
+        Ok(if here {
+            "fetch a linker".to_owned()
+        } else if worth_asking_rustup(target) {
             format!("rustup target add {target}")
         } else if user.has_source() && Way::Source.allowed() {
             "fetch a linker, and compile the core library".to_owned()
@@ -219,7 +245,9 @@ impl Toolchain {
         command.args(["--target", &self.target]).args(self.flags());
         if self.builds_library() {
             command.env("RUSTC_BOOTSTRAP", "1");
-            command.arg("--target-dir").arg(target_directory.join("landfall").join(self.way.name()));
+            command
+                .arg("--target-dir")
+                .arg(target_directory.join("landfall").join(self.way.name()));
         }
         if self.way == Way::Debian {
             command.env("RUSTC", &self.rustc);
@@ -242,7 +270,9 @@ fn worth_asking_rustup(target: &str) -> bool {
 }
 
 fn failure_note(target: &str) -> Option<PathBuf> {
-    cache::folder().ok().map(|folder| folder.join(format!("rustup-failed-{target}")))
+    cache::folder()
+        .ok()
+        .map(|folder| folder.join(format!("rustup-failed-{target}")))
 }
 
 fn failed_lately(target: &str) -> bool {
@@ -255,14 +285,21 @@ fn failed_lately(target: &str) -> bool {
 fn add_by_rustup(user: &UserRust, target: &str) -> Result<bool> {
     eprintln!("setup: a compiler for {target} is missing: rustup target add {target}");
     let mut rustup = Command::new("rustup");
-    rustup.args(["target", "add", target]).stdout(Stdio::from(std::io::stderr()));
+    rustup
+        .args(["target", "add", target])
+        .stdout(Stdio::from(std::io::stderr()));
     let mut guard = ChildGuard::spawn(&mut rustup)?;
     let status = guard.wait_until(Some(Instant::now() + RUSTUP_LIMIT))?;
     if status.is_some_and(|status| status.success()) && user.has(target) {
         return Ok(true);
     }
-    let how = status.map_or_else(|| format!("no end after {} s", RUSTUP_LIMIT.as_secs()), process::describe);
-    eprintln!("setup: rustup could not add it ({how}); taking another way, and not asking rustup again today");
+    let how = status.map_or_else(
+        || format!("no end after {} s", RUSTUP_LIMIT.as_secs()),
+        process::describe,
+    );
+    eprintln!(
+        "setup: rustup could not add it ({how}); taking another way, and not asking rustup again today"
+    );
     if let Some(note) = failure_note(target) {
         // Only a convenience: without the note the next build asks rustup again.
         let _ignored = note.parent().map(std::fs::create_dir_all);
@@ -280,14 +317,18 @@ mod tests {
     }
 
     fn words(command: &Command) -> Vec<String> {
-        command.get_args().map(|word| word.to_string_lossy().into_owned()).collect()
+        command
+            .get_args()
+            .map(|word| word.to_string_lossy().into_owned())
+            .collect()
     }
 
     #[test]
     fn an_installed_target_needs_only_its_name() {
         let mut command = Command::new("cargo");
         let linker = "/sysroot/lib/rustlib/host/bin/rust-lld";
-        toolchain("aarch64-unknown-none", Way::Installed, linker).apply(&mut command, Path::new("/t"));
+        toolchain("aarch64-unknown-none", Way::Installed, linker)
+            .apply(&mut command, Path::new("/t"));
         assert_eq!(words(&command), ["--target", "aarch64-unknown-none"]);
         assert_eq!(command.get_envs().count(), 0);
     }
@@ -295,7 +336,8 @@ mod tests {
     #[test]
     fn debians_compiler_builds_the_library_in_a_folder_of_its_own() {
         let mut command = Command::new("cargo");
-        toolchain("aarch64-unknown-none", Way::Debian, "/cache/rust-lld").apply(&mut command, Path::new("/t"));
+        toolchain("aarch64-unknown-none", Way::Debian, "/cache/rust-lld")
+            .apply(&mut command, Path::new("/t"));
         let expected = [
             "--target",
             "aarch64-unknown-none",
@@ -304,12 +346,25 @@ mod tests {
             "/t/landfall/debian",
         ];
         assert_eq!(words(&command), expected);
-        let names: Vec<_> = command.get_envs().map(|(name, _)| name.to_string_lossy().into_owned()).collect();
-        assert_eq!(names, ["CARGO_TARGET_AARCH64_UNKNOWN_NONE_LINKER", "RUSTC", "RUSTC_BOOTSTRAP"]);
+        let names: Vec<_> = command
+            .get_envs()
+            .map(|(name, _)| name.to_string_lossy().into_owned())
+            .collect();
+        assert_eq!(
+            names,
+            [
+                "CARGO_TARGET_AARCH64_UNKNOWN_NONE_LINKER",
+                "RUSTC",
+                "RUSTC_BOOTSTRAP"
+            ]
+        );
     }
 
     #[test]
     fn pages_need_only_core() {
-        assert_eq!(toolchain("wasm32-unknown-unknown", Way::Source, "lld").flags(), ["-Zbuild-std=core"]);
+        assert_eq!(
+            toolchain("wasm32-unknown-unknown", Way::Source, "lld").flags(),
+            ["-Zbuild-std=core"]
+        );
     }
 }

@@ -26,7 +26,11 @@ impl WasmToolchain {
     /// Hands `toolchain` to build scripts through a script in `folder`.
     pub(crate) fn new(toolchain: Toolchain, folder: &Path) -> Result<Self> {
         let cargo = folder.join("landfall/wasm/cargo");
-        let bootstrap = if toolchain.builds_library() { "export RUSTC_BOOTSTRAP=1\n" } else { "unset RUSTC_BOOTSTRAP\n" };
+        let bootstrap = if toolchain.builds_library() {
+            "export RUSTC_BOOTSTRAP=1\n"
+        } else {
+            "unset RUSTC_BOOTSTRAP\n"
+        };
         let body = format!(
             "unset RUSTC_WORKSPACE_WRAPPER RUSTC_WRAPPER CLIPPY_ARGS CARGO_ENCODED_RUSTFLAGS RUSTFLAGS\n\
              {bootstrap}exec {} \"$@\"",

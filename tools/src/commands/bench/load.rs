@@ -36,9 +36,16 @@ pub(super) fn measure(column: &mut Column<'_>, image: &Path, effort: Effort) -> 
     let namespace = Namespace::new()?;
     let mut guest = start(&namespace, image)?;
     for connections in CONNECTIONS {
-        column.announce(&format!("{connections} connections for {} s", effort.load_seconds));
+        column.announce(&format!(
+            "{connections} connections for {} s",
+            effort.load_seconds
+        ));
         let load = wrk(&namespace, &mut guest, connections, effort.load_seconds)?;
-        column.add(&format!("requests/s, {connections} connections"), load, HOW_LOAD);
+        column.add(
+            &format!("requests/s (connections: {connections})"),
+            load,
+            HOW_LOAD,
+        );
     }
     column.announce(&format!("{BURST} connections at once"));
     let burst = burst(&namespace, &mut guest)?;
@@ -48,7 +55,12 @@ pub(super) fn measure(column: &mut Column<'_>, image: &Path, effort: Effort) -> 
 
 /// Starts the image inside and waits until it listens.
 fn start(namespace: &Namespace, image: &Path) -> Result<Guest> {
-    let mut machine = Machine::new(image, Network::Tap { name: TAP.to_owned() });
+    let mut machine = Machine::new(
+        image,
+        Network::Tap {
+            name: TAP.to_owned(),
+        },
+    );
     machine.arguments = GUEST_ARGUMENTS.map(str::to_owned).to_vec();
     let mut command = namespace.command(programs::QEMU.get()?)?;
     let mut guest = Guest::start(command.args(machine.words()), Console::new(None), true)?;
@@ -58,7 +70,10 @@ fn start(namespace: &Namespace, image: &Path) -> Result<Guest> {
         guest.pump(Duration::from_millis(20));
         alive(&mut guest)?;
         if Instant::now() >= deadline {
-            bail!("the guest does not listen; its last line: {:?}", guest.console.last_line());
+            bail!(
+                "the guest does not listen; its last line: {:?}",
+                guest.console.last_line()
+            );
         }
     }
     Ok(guest)
@@ -89,18 +104,32 @@ fn wrk(namespace: &Namespace, guest: &mut Guest, connections: u32, seconds: u64)
 
 /// Reads what wrk printed.
 fn summary(report: &str) -> Result<String> {
-    let rest = |name: &str| report.lines().find_map(|line| line.trim().strip_prefix(name)).map(str::trim);
+    let rest = |name: &str| {
+        report
+            .lines()
+            .find_map(|line| line.trim().strip_prefix(name))
+            .map(str::trim)
+    };
     let rate: f64 = rest("Requests/sec:")
         .and_then(|number| number.parse().ok())
         .with_context(|| format!("wrk gave no result: {report}"))?;
     let mut errors: Vec<String> = Vec::new();
     if let Some(sockets) = rest("Socket errors:") {
-        errors.extend(sockets.split(", ").filter(|error| !error.ends_with(" 0")).map(str::to_owned));
+        errors.extend(
+            sockets
+                .split(", ")
+                .filter(|error| !error.ends_with(" 0"))
+                .map(str::to_owned),
+        );
     }
     if let Some(number) = rest("Non-2xx or 3xx responses:") {
         errors.push(format!("status {number}"));
     }
-    let errors = if errors.is_empty() { "no errors".to_owned() } else { errors.join(", ") };
+    let errors = if errors.is_empty() {
+        "no errors".to_owned()
+    } else {
+        errors.join(", ")
+    };
     // A rate is positive and far below 2^53.
     Ok(format!("{} ({errors})", grouped(rate.round() as u64)))
 }
@@ -110,11 +139,29 @@ fn burst(namespace: &Namespace, guest: &mut Guest) -> Result<String> {
     let output = namespace.own_output(&["burst", &address, &BURST.to_string()])?;
     guest.pump(Duration::from_millis(20));
     let burst: Burst = serde_json::from_str(&output).context("the burst printed no result")?;
-    let Burst { served, refused, reset, timed_out, other } = burst;
-    let parts = [(refused, "refused"), (reset, "reset"), (timed_out, "timed out"), (other, "other")];
-    let bad: Vec<String> =
-        parts.iter().filter(|(number, _)| *number > 0).map(|(number, name)| format!("{number} {name}")).collect();
-    let bad = if bad.is_empty() { "none refused or reset".to_owned() } else { bad.join(", ") };
+    let Burst {
+        served,
+        refused,
+        reset,
+        timed_out,
+        other,
+    } = burst;
+    let parts = [
+        (refused, "refused"),
+        (reset, "reset"),
+        (timed_out, "timed out"),
+        (other, "other"),
+    ];
+    let bad: Vec<String> = parts
+        .iter()
+        .filter(|(number, _)| *number > 0)
+        .map(|(number, name)| format!("{number} {name}"))
+        .collect();
+    let bad = if bad.is_empty() {
+        "none refused or reset".to_owned()
+    } else {
+        bad.join(", ")
+    };
     Ok(format!("{served} served ({bad})"))
 }
 
@@ -133,7 +180,10 @@ mod tests {
     fn errors_are_read_from_wrks_report() {
         let report = "  Socket errors: connect 0, read 3, write 0, timeout 12\n  Non-2xx or 3xx responses: 7\n\
                       Requests/sec:      9.51\n";
-        assert_eq!(summary(report).expect("a report"), "10 (read 3, timeout 12, status 7)");
+        assert_eq!(
+            summary(report).expect("a report"),
+            "10 (read 3, timeout 12, status 7)"
+        );
         assert!(summary("unable to connect").is_err());
     }
 }

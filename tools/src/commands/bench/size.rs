@@ -9,11 +9,28 @@ use crate::commands::build::Image;
 use crate::registry::{App, Workspace};
 
 /// Measures the image, and apart from it the page's files, which any server would carry.
-pub(super) fn measure(column: &mut Column<'_>, workspace: &Workspace, app: &App, image: &Image) -> Result<()> {
-    column.add("image, bytes", grouped(image.bytes), "the flat image, page included");
+pub(super) fn measure(
+    column: &mut Column<'_>,
+    workspace: &Workspace,
+    app: &App,
+    image: &Image,
+) -> Result<()> {
+    column.add(
+        "image, bytes",
+        grouped(image.bytes),
+        "the flat image, page included",
+    );
     if let Some(assets) = assets(workspace, app) {
-        column.add("page's files, bytes", grouped(assets), "in the image: `page/assets` and the WebAssembly");
-        column.add("image without them, bytes", grouped(image.bytes.saturating_sub(assets)), "the difference");
+        column.add(
+            "page's files, bytes",
+            grouped(assets),
+            "in the image: `page/assets` and the WebAssembly",
+        );
+        column.add(
+            "image without them, bytes",
+            grouped(image.bytes.saturating_sub(assets)),
+            "the difference",
+        );
     }
     Ok(())
 }
@@ -27,7 +44,9 @@ fn assets(workspace: &Workspace, app: &App) -> Option<u64> {
 }
 
 fn folder_bytes(folder: &Path) -> Option<u64> {
-    let sizes = std::fs::read_dir(folder).ok()?.filter_map(|file| Some(file.ok()?.metadata().ok()?.len()));
+    let sizes = std::fs::read_dir(folder)
+        .ok()?
+        .filter_map(|file| Some(file.ok()?.metadata().ok()?.len()));
     Some(sizes.sum())
 }
 
@@ -35,21 +54,35 @@ fn folder_bytes(folder: &Path) -> Option<u64> {
 fn newest_module(workspace: &Workspace, app: &App) -> Option<u64> {
     let target = workspace.target_directory();
     let mut modules = Vec::new();
-    for folder in [target.clone(), target.join("landfall/source"), target.join("landfall/debian")] {
+    for folder in [
+        target.clone(),
+        target.join("landfall/source"),
+        target.join("landfall/debian"),
+    ] {
         find_modules(&folder, &app.package, &mut modules);
     }
-    let newest = modules.into_iter().max_by_key(|data| data.modified().ok())?;
+    let newest = modules
+        .into_iter()
+        .max_by_key(|data| data.modified().ok())?;
     Some(newest.len())
 }
 
 fn find_modules(target: &Path, package: &str, found: &mut Vec<std::fs::Metadata>) {
     let prefix = format!("{package}-");
-    for build in [target.join("release/build"), target.join("aarch64-unknown-none/release/build")] {
+    for build in [
+        target.join("release/build"),
+        target.join("aarch64-unknown-none/release/build"),
+    ] {
         let scripts = std::fs::read_dir(build).into_iter().flatten().flatten();
-        for script in scripts.filter(|script| script.file_name().to_string_lossy().starts_with(&prefix)) {
-            let release = script.path().join("out/wasm/wasm32-unknown-unknown/release");
+        for script in
+            scripts.filter(|script| script.file_name().to_string_lossy().starts_with(&prefix))
+        {
+            let release = script
+                .path()
+                .join("out/wasm/wasm32-unknown-unknown/release");
             let files = std::fs::read_dir(release).into_iter().flatten().flatten();
-            let modules = files.filter(|file| file.path().extension().is_some_and(|kind| kind == "wasm"));
+            let modules =
+                files.filter(|file| file.path().extension().is_some_and(|kind| kind == "wasm"));
             found.extend(modules.filter_map(|module| module.metadata().ok()));
         }
     }

@@ -32,7 +32,10 @@ impl Table {
     /// Adds a column.
     pub(super) fn column(&mut self, app: &str) -> Column<'_> {
         self.apps.push(app.to_owned());
-        Column { index: self.apps.len() - 1, table: self }
+        Column {
+            index: self.apps.len() - 1,
+            table: self,
+        }
     }
 }
 
@@ -51,10 +54,17 @@ impl Column<'_> {
     pub(super) fn add(&mut self, measure: &str, value: impl Display, how: &'static str) {
         eprintln!("bench: {}: {measure}: {value}", self.app());
         let rows = &mut self.table.rows;
-        let position = rows.iter().position(|row| row.measure == measure).unwrap_or_else(|| {
-            rows.push(Row { measure: measure.to_owned(), how, values: Vec::new() });
-            rows.len() - 1
-        });
+        let position = rows
+            .iter()
+            .position(|row| row.measure == measure)
+            .unwrap_or_else(|| {
+                rows.push(Row {
+                    measure: measure.to_owned(),
+                    how,
+                    values: Vec::new(),
+                });
+                rows.len() - 1
+            });
         let values = &mut rows[position].values;
         values.resize(self.index, "-".to_owned());
         values.push(value.to_string());
@@ -68,7 +78,13 @@ impl Display for Table {
         for row in &self.rows {
             let mut values = row.values.clone();
             values.resize(self.apps.len(), "-".to_owned());
-            writeln!(formatter, "| {} | {} | {} |", row.measure, values.join(" | "), row.how)?;
+            writeln!(
+                formatter,
+                "| {} | {} | {} |",
+                row.measure,
+                values.join(" | "),
+                row.how
+            )?;
         }
         Ok(())
     }

@@ -16,16 +16,26 @@ pub(super) struct Count {
 
 impl Count {
     /// One check that held.
-    pub(super) const ONE: Count = Count { passed: 1, failed: 0, skipped: 0 };
+    pub(super) const ONE: Count = Count {
+        passed: 1,
+        failed: 0,
+        skipped: 0,
+    };
 
     /// Reads a line such as "test result: ok. 5 passed; 0 failed; 1 ignored; 0 measured; …".
     pub(super) fn of_line(line: &str) -> Option<Count> {
         let (_, numbers) = line.strip_prefix("test result: ")?.split_once(". ")?;
         let number = |word: &str| {
-            let part = numbers.split(';').find_map(|part| part.trim().strip_suffix(word))?;
+            let part = numbers
+                .split(';')
+                .find_map(|part| part.trim().strip_suffix(word))?;
             part.trim().parse().ok()
         };
-        Some(Count { passed: number("passed")?, failed: number("failed")?, skipped: number("ignored")? })
+        Some(Count {
+            passed: number("passed")?,
+            failed: number("failed")?,
+            skipped: number("ignored")?,
+        })
     }
 }
 
@@ -54,7 +64,14 @@ mod tests {
     #[test]
     fn results_are_read_from_cargos_lines() {
         let line = "test result: FAILED. 5 passed; 2 failed; 1 ignored; 0 measured; 3 filtered out; finished in 0.00s";
-        assert_eq!(Count::of_line(line), Some(Count { passed: 5, failed: 2, skipped: 1 }));
+        assert_eq!(
+            Count::of_line(line),
+            Some(Count {
+                passed: 5,
+                failed: 2,
+                skipped: 1
+            })
+        );
         assert_eq!(Count::of_line("test a ... ok"), None);
         assert_eq!(Count::of_line("test result: nonsense"), None);
     }
@@ -62,7 +79,11 @@ mod tests {
     #[test]
     fn sums_are_plain_lines() {
         let mut count = Count::ONE;
-        count += Count { passed: 2, failed: 1, skipped: 0 };
+        count += Count {
+            passed: 2,
+            failed: 1,
+            skipped: 0,
+        };
         assert_eq!(count.to_string(), "3 passed, 1 failed");
         count.skipped = 1;
         assert_eq!(count.to_string(), "3 passed, 1 failed, 1 skipped");

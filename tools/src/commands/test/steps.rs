@@ -11,12 +11,11 @@ use super::{Outcome, Step};
 use crate::cargo::{Compilers, Pages};
 use crate::commands::build;
 use crate::process::{self, ChildGuard};
-use crate::registry::{App, Workspace};
+use crate::registry::Workspace;
 use crate::setup::{components, debian, programs, wasm};
 
-/// The package of the tests that start images, and the guests that only they start.
+/// The package of the tests that start images.
 const GUEST_TESTS: &str = "landfall-tests";
-const TEST_GUESTS: [&str; 1] = ["crash"];
 
 /// The package of the page.
 const PAGE: &str = "page-2048";
@@ -36,7 +35,13 @@ impl Bench {
         let workspace = Workspace::load()?;
         let compilers = Compilers::new(&workspace);
         let images = workspace.target_directory().join("landfall/test-images");
-        Ok(Self { workspace, compilers, filter, images, images_built: false })
+        Ok(Self {
+            workspace,
+            compilers,
+            filter,
+            images,
+            images_built: false,
+        })
     }
 
     /// Runs a step.
@@ -44,7 +49,9 @@ impl Bench {
         match step {
             Step::Setup => self.setup(),
             Step::Format => self.check(&["fmt", "--all", "--check"]),
-            Step::Clippy => self.check(&["clippy", "--workspace", "--all-targets", "--", "-Dwarnings"]),
+            Step::Clippy => {
+                self.check(&["clippy", "--workspace", "--all-targets", "--", "-Dwarnings"])
+            }
             Step::ClippyTargets => self.clippy_targets(),
             Step::Docs => self.docs(),
             Step::Unit => self.unit(),
@@ -55,7 +62,12 @@ impl Bench {
 
     fn setup(&mut self) -> Result<Outcome> {
         components::get()?;
-        programs::get_all(&[programs::QEMU, programs::BROWSER, programs::BROWSER_DRIVER, programs::IP])?;
+        programs::get_all(&[
+            programs::QEMU,
+            programs::BROWSER,
+            programs::BROWSER_DRIVER,
+            programs::IP,
+        ])?;
         self.compilers.get(wasm::TARGET)?;
         for target in self.targets()? {
             self.compilers.get(&target)?;
@@ -65,19 +77,15 @@ impl Bench {
 
     /// The targets of all boards that have one, each once.
     fn targets(&self) -> Result<Vec<String>> {
-        let mut targets: Vec<String> = self.workspace.boards()?.into_iter().filter_map(|board| board.target).collect();
+        let mut targets: Vec<String> = self
+            .workspace
+            .boards()?
+            .into_iter()
+            .filter_map(|board| board.target)
+            .collect();
         targets.sort();
         targets.dedup();
         Ok(targets)
-    }
-
-    /// What is built for machines: the apps and the tests' own guests.
-    fn programs(&self) -> Result<Vec<App>> {
-        let mut programs = self.workspace.apps()?;
-        let listed: Vec<String> = programs.iter().map(|app| app.package.clone()).collect();
-        let guests = TEST_GUESTS.into_iter().filter(|guest| !listed.iter().any(|package| package == guest));
-        programs.extend(guests.filter_map(|guest| self.workspace.package(guest)));
-        Ok(programs)
     }
 
     /// A cargo command on the host that succeeds or fails as a whole.
@@ -96,13 +104,18 @@ impl Bench {
     }
 
     fn clippy_targets(&mut self) -> Result<Outcome> {
-        let programs: Vec<String> = self.programs()?.into_iter().map(|app| app.package).collect();
+        let programs: Vec<String> = self
+            .workspace
+            .apps_and_guests()?
+            .into_iter()
+            .map(|app| app.package)
+            .collect();
         let mut count = Count::default();
         for target in self.targets()? {
             self.clippy(&target, &programs)?;
             count += Count::ONE;
         }
-        if self.workspace.package(PAGE).is_some() {
+        if self.workspace.has_package(PAGE) {
             self.clippy(wasm::TARGET, &[PAGE.to_owned()])?;
             count += Count::ONE;
         }
@@ -115,7 +128,9 @@ impl Bench {
         eprintln!("clippy: {} for {target}", packages.join(", "));
         let debians = self.compilers.get(target)?.is_debians();
         let subcommand = if debians { "check" } else { "clippy" };
-        let mut command = self.compilers.command(&[subcommand], Some(target), Pages::Needed)?;
+        let mut command = self
+            .compilers
+            .command(&[subcommand], Some(target), Pages::Needed)?;
         command.args(packages.iter().flat_map(|package| ["--package", package]));
         if debians {
             command.env("RUSTC_WORKSPACE_WRAPPER", debian::clippy_driver()?);
@@ -127,18 +142,26 @@ impl Bench {
     }
 
     fn unit(&mut self) -> Result<Outcome> {
-        let words = ["test", "--no-fail-fast", "--workspace", "--exclude", GUEST_TESTS];
+        let words = [
+            "test",
+            "--no-fail-fast",
+            "--workspace",
+            "--exclude",
+            GUEST_TESTS,
+        ];
         let command = self.compilers.command(&words, None, Pages::Needed)?;
         self.tests(command)
     }
 
     fn build_images(&mut self) -> Result<Outcome> {
         let boards = self.workspace.boards()?;
-        let listed: Vec<String> = self.workspace.apps()?.into_iter().map(|app| app.name).collect();
         let mut count = Count::default();
-        for app in self.programs()? {
+        for app in self.workspace.apps_and_guests()? {
             // The tests' own guests make sense on machines only.
-            for board in boards.iter().filter(|board| board.target.is_some() || listed.contains(&app.name)) {
+            for board in boards
+                .iter()
+                .filter(|board| board.target.is_some() || !app.hidden)
+            {
                 let image = build::build(&mut self.compilers, &app, board, &self.images)?;
                 println!("{:>9} bytes  {}", image.bytes, image.path.display());
                 count += Count::ONE;
@@ -149,10 +172,15 @@ impl Bench {
     }
 
     fn guests(&mut self) -> Result<Outcome> {
-        if self.workspace.package(GUEST_TESTS).is_none() {
-            return Ok(Outcome::Skipped(format!("the workspace has no package {GUEST_TESTS}")));
+        if !self.workspace.has_package(GUEST_TESTS) {
+            return Ok(Outcome::Skipped(format!(
+                "the workspace has no package {GUEST_TESTS}"
+            )));
         }
-        ensure!(self.images_built || self.images.is_dir(), "there are no images to start");
+        ensure!(
+            self.images_built || self.images.is_dir(),
+            "there are no images to start"
+        );
         let words = ["test", "--no-fail-fast", "--package", GUEST_TESTS];
         let mut command = self.compilers.command(&words, None, Pages::Needed)?;
         command.env("LANDFALL_IMAGES", &self.images);
@@ -176,7 +204,11 @@ impl Bench {
             command.arg("--").arg(filter);
         }
         let mut guard = ChildGuard::spawn(command.stdin(Stdio::null()).stdout(Stdio::piped()))?;
-        let stdout = guard.child().stdout.take().context("the output is a pipe")?;
+        let stdout = guard
+            .child()
+            .stdout
+            .take()
+            .context("the output is a pipe")?;
         let mut count = Count::default();
         for line in BufReader::new(stdout).split(b'\n') {
             let line = String::from_utf8_lossy(&line?).into_owned();
@@ -185,7 +217,9 @@ impl Bench {
                 count += counted;
             }
         }
-        let status = guard.wait_until(None)?.context("the wait without a deadline ends with a status")?;
+        let status = guard
+            .wait_until(None)?
+            .context("the wait without a deadline ends with a status")?;
         if !status.success() && count.failed == 0 {
             // A test program that does not build or dies says no result.
             count.failed = 1;

@@ -1,0 +1,267 @@
+//! Started images: [`Machine`] says how, [`Guest`] is one that runs.
+//!
+//! A guest is a child process of the test: the tool that starts QEMU, QEMU itself where the tool has
+//! no option for what is tested, or the executable of board `unix`. It ends with the test.
+
+use std::ffi::OsStr;
+use std::io::{BufRead, BufReader, Read};
+use std::net::{Ipv4Addr, SocketAddr};
+use std::process::{Child, Command, ExitStatus, Stdio};
+use std::sync::{Arc, Mutex, PoisonError};
+use std::time::Duration;
+
+use nix::sys::signal::{Signal, kill};
+use nix::unistd::Pid;
+
+use crate::lab::{Folder, Lab, free_port};
+use crate::{DEADLINE, Namespace, wait_until};
+
+/// How an image is started by the tool.
+#[derive(Debug)]
+pub struct Machine<'a> {
+    lab: &'a Lab,
+    app: &'a str,
+    options: Vec<String>,
+    namespace: Option<&'a Namespace>,
+}
+
+impl Lab {
+    /// The image of `app` in the machine that users get when they ask for no other.
+    pub fn machine<'a>(&'a self, app: &'a str) -> Machine<'a> {
+        Machine { lab: self, app, options: Vec::new(), namespace: None }
+    }
+
+    /// Starts the executable of `app` for board `unix`.
+    pub fn process(&self, app: &str, arguments: &[&str]) -> Guest {
+        let port = free_port();
+        let mut command = self.supervised(self.executable(app));
+        command.arg(format!("port={port}")).args(arguments);
+        Guest::start(command, Some((Ipv4Addr::LOCALHOST, port).into()), None)
+    }
+
+    /// Starts QEMU itself.
+    pub fn qemu(&self, words: &[&str]) -> Guest {
+        let mut command = self.supervised("qemu-system-aarch64");
+        command.args(["-nographic", "-no-reboot"]).args(words);
+        Guest::start(command, None, None)
+    }
+
+    /// Starts the tool, in the workspace.
+    pub fn command(&self, words: &[&str]) -> Guest {
+        let mut command = self.supervised(self.tool());
+        command.args(words).current_dir(concat!(env!("CARGO_MANIFEST_DIR"), "/.."));
+        Guest::start(command, None, None)
+    }
+
+    /// A command that dies with the thread that starts it, however that ends.
+    pub fn supervised(&self, program: impl AsRef<OsStr>) -> Command {
+        let mut command = Command::new(self.tool());
+        command.args(["supervise", &std::process::id().to_string(), "--"]).arg(program);
+        command
+    }
+}
+
+impl<'a> Machine<'a> {
+    /// Gives the tool more options.
+    #[must_use]
+    pub fn options(mut self, options: &[&str]) -> Self {
+        self.options.extend(options.iter().map(ToString::to_string));
+        self
+    }
+
+    /// Gives the guest a boot argument.
+    #[must_use]
+    pub fn argument(self, argument: &str) -> Self {
+        self.options(&["--arg", argument])
+    }
+
+    /// Connects the guest to the namespace's tap.
+    #[must_use]
+    pub fn network(mut self, namespace: &'a Namespace) -> Self {
+        self.namespace = Some(namespace);
+        self
+    }
+
+    /// Starts it.
+    pub fn start(self) -> Guest {
+        // The tool writes the image beside the ELF file: every guest has its own.
+        let folder = self.lab.folder();
+        let elf = folder.path().join(format!("{}.elf", self.app));
+        std::os::unix::fs::symlink(self.lab.elf(self.app, "virt"), &elf).expect("the folder is empty");
+        let (mut command, address) = match self.namespace {
+            Some(namespace) => {
+                let mut command = self.lab.supervised("ip");
+                command.args(["netns", "exec", namespace.name()]).arg(self.lab.tool());
+                (command, namespace.guest())
+            }
+            None => (self.lab.supervised(self.lab.tool()), (Ipv4Addr::LOCALHOST, free_port()).into()),
+        };
+        command.arg("run-image").arg(&elf);
+        match self.namespace {
+            Some(namespace) => command.args(namespace.options()),
+            None => command.args(["--port", &address.port().to_string()]),
+        };
+        command.args(&self.options);
+        Guest::start(command, Some(address), Some(folder))
+    }
+}
+
+/// An image that runs, or has run.
+#[derive(Debug)]
+pub struct Guest {
+    child: Child,
+    console: Arc<Mutex<Vec<String>>>,
+    readers: Vec<std::thread::JoinHandle<()>>,
+    address: Option<SocketAddr>,
+    folder: Option<Folder>,
+}
+
+impl Guest {
+    fn start(mut command: Command, address: Option<SocketAddr>, folder: Option<Folder>) -> Self {
+        command.stdin(Stdio::null()).stdout(Stdio::piped()).stderr(Stdio::piped());
+        let mut child = command.spawn().expect("the tool can be started");
+        let console = Arc::default();
+        let readers = vec![
+            collect(child.stdout.take().expect("it is a pipe"), Arc::clone(&console)),
+            collect(child.stderr.take().expect("it is a pipe"), Arc::clone(&console)),
+        ];
+        Self { child, console, readers, address, folder }
+    }
+
+    /// Everything that it and the tool have printed.
+    pub fn console(&self) -> String {
+        self.lines().join("\n")
+    }
+
+    fn lines(&self) -> Vec<String> {
+        self.console.lock().unwrap_or_else(PoisonError::into_inner).clone()
+    }
+
+    /// Returns the first line with `needle` in it, as soon as there is one.
+    ///
+    /// # Panics
+    /// When there is none within the deadline or the guest ends without.
+    pub fn wait_for_line(&mut self, needle: &str) -> String {
+        let what = format!("a line with {needle:?}");
+        self.wait(&what, DEADLINE, |guest| {
+            let ended = guest.has_ended();
+            let found = guest.lines().into_iter().find(|line| line.contains(needle));
+            assert!(found.is_some() || !ended, "no {what} before the end:\n{}", guest.console());
+            found
+        })
+    }
+
+    /// Waits until it says where it listens; returns the address at which this machine reaches it.
+    pub fn wait_until_it_listens(&mut self) -> SocketAddr {
+        self.wait_for_line("listening on TCP port");
+        self.address()
+    }
+
+    /// Where this machine reaches it.
+    pub fn address(&self) -> SocketAddr {
+        self.address.expect("a guest with a network")
+    }
+
+    /// Waits for the end; returns the exit code.
+    ///
+    /// # Panics
+    /// When it does not end within the deadline, or by a signal.
+    pub fn wait_for_exit(&mut self) -> i32 {
+        let status = self.wait_for_status();
+        status.code().unwrap_or_else(|| panic!("{status}:\n{}", self.console()))
+    }
+
+    /// Waits for the end.
+    pub fn wait_for_status(&mut self) -> ExitStatus {
+        let status = self.wait("its end", DEADLINE, |guest| guest.child.try_wait().expect("it is our child"));
+        for reader in self.readers.drain(..) {
+            reader.join().expect("the reader of the console does not panic");
+        }
+        status
+    }
+
+    /// Returns whether it has ended.
+    pub fn has_ended(&mut self) -> bool {
+        // Its last lines may be on their way until the pipes end.
+        let ended = self.child.try_wait().expect("it is our child").is_some();
+        ended && self.readers.iter().all(std::thread::JoinHandle::is_finished)
+    }
+
+    /// Its process.
+    pub fn pid(&self) -> u32 {
+        self.child.id()
+    }
+
+    /// Where the tool has put the image.
+    pub fn folder(&self) -> &Folder {
+        self.folder.as_ref().expect("a guest that the tool has made an image for")
+    }
+
+    /// Sends a signal to its process.
+    pub fn signal(&self, signal: Signal) {
+        kill(pid(self.pid()), signal).expect("it runs");
+    }
+
+    /// Fails if it has panicked, ended or met an exception.
+    pub fn assert_well(&mut self) {
+        let console = self.console();
+        let bad = ["PANIC", "EXCEPTION", "crashed"].iter().any(|word| console.contains(word));
+        assert!(!bad && !self.has_ended(), "the guest is not well:\n{console}");
+    }
+
+    fn wait<T>(&mut self, what: &str, deadline: Duration, mut ready: impl FnMut(&mut Self) -> Option<T>) -> T {
+        let end = std::time::Instant::now() + deadline;
+        wait_until(what, deadline + Duration::from_secs(1), || {
+            let value = ready(self);
+            let late = value.is_none() && std::time::Instant::now() >= end;
+            assert!(!late, "waited {deadline:?} in vain: {what}; console:\n{}", self.console());
+            value
+        })
+    }
+}
+
+impl Drop for Guest {
+    fn drop(&mut self) {
+        if std::thread::panicking() {
+            eprintln!("console:\n{}", self.console());
+        }
+        if matches!(self.child.try_wait(), Ok(None)) {
+            // The tool ends QEMU; killed, it takes it along.
+            let _ = kill(pid(self.pid()), Signal::SIGKILL);
+            let _ = self.child.wait();
+        }
+    }
+}
+
+fn pid(number: u32) -> Pid {
+    Pid::from_raw(number.cast_signed())
+}
+
+/// Appends the lines that `pipe` yields to `console`.
+fn collect(pipe: impl Read + Send + 'static, console: Arc<Mutex<Vec<String>>>) -> std::thread::JoinHandle<()> {
+    std::thread::spawn(move || {
+        for line in BufReader::new(pipe).split(b'\n').map_while(Result::ok) {
+            let line = String::from_utf8_lossy(&line).trim_end().to_owned();
+            console.lock().unwrap_or_else(PoisonError::into_inner).push(line);
+        }
+    })
+}
+
+/// The processes whose parent is `parent`.
+pub fn children(parent: u32) -> Vec<u32> {
+    let processes = std::fs::read_dir("/proc").expect("Linux has /proc");
+    let number = |entry: std::fs::DirEntry| entry.file_name().to_str()?.parse().ok();
+    let processes = processes.filter_map(|entry| number(entry.ok()?));
+    processes.filter(|process| parent_of(*process) == Some(parent)).collect()
+}
+
+fn parent_of(process: u32) -> Option<u32> {
+    let status = std::fs::read_to_string(format!("/proc/{process}/status")).ok()?;
+    status.lines().find_map(|line| line.strip_prefix("PPid:")?.trim().parse().ok())
+}
+
+/// The program that a process runs; `None` where there is no such process or only its remains.
+pub fn program(process: u32) -> Option<String> {
+    let path = std::fs::read_link(format!("/proc/{process}/exe")).ok()?;
+    Some(path.file_name()?.to_string_lossy().into_owned())
+}

@@ -1,0 +1,416 @@
+//! The shipped images on the machines that they may meet, and every way in which a guest ends.
+
+#![forbid(unsafe_code)]
+
+use std::net::SocketAddr;
+
+use landfall_tests::guest::Machine;
+use landfall_tests::lab::free_port;
+use landfall_tests::{Guest, Lab, http};
+
+/// What every boot says before the app runs.
+const STEPS: [&str; 6] = [
+    "boot: Landfall ",
+    "boot: mapping memory, switching the MMU on",
+    "boot: heap of ",
+    "boot: setting up the interrupt controller",
+    "boot: setting up the virtio network card",
+    "boot: starting the app",
+];
+
+/// The exit code of a panic or exception.
+const CRASHED: i32 = 101;
+
+fn assert_steps(guest: &Guest) {
+    let console = guest.console();
+    let mut rest = console.as_str();
+    for step in STEPS {
+        let Some(at) = rest.find(step) else {
+            panic!("{step:?} is missing or late:\n{console}");
+        };
+        rest = &rest[at..];
+    }
+}
+
+fn assert_serves(app: &str, address: SocketAddr) {
+    let response = http::get(address, "/");
+    match app {
+        "hello" => assert_eq!(response.text(), "hello\n"),
+        "2048" => {
+            assert_eq!(response.field("Content-Type"), Some("text/html; charset=utf-8"));
+            assert!(response.text().starts_with("<!doctype html>"), "{}", response.text());
+            assert!(response.text().contains("<title>2048"), "{}", response.text());
+        }
+        other => panic!("what does {other} serve?"),
+    }
+}
+
+/// Boots a shipped image with these options of the tool; it must serve. Returns what it printed.
+fn serves(lab: &Lab, app: &str, options: &[&str]) -> String {
+    let mut guest = lab.machine(app).options(options).start();
+    let address = guest.wait_until_it_listens();
+    assert_serves(app, address);
+    assert_steps(&guest);
+    guest.assert_well();
+    guest.console()
+}
+
+/// Declares a boot test for each row. Together the rows have each pair of interrupt controller, exception
+/// level, memory, source of the address and app; each CPU meets both controllers and both levels.
+macro_rules! machines {
+    ($($name:ident: $app:literal, gic $gic:literal, $level:literal, $memory:literal, $cpu:literal, $address:literal;)+) => {$(
+        #[test]
+        fn $name() {
+            let Some(lab) = Lab::open() else { return };
+            let mut options = vec!["--gic", stringify!($gic), "--memory", $memory, "--cpu", $cpu];
+            if $level == "EL2" {
+                options.push("--virtualization");
+            }
+            if $address == "static" {
+                options.extend(["--arg", "ip=10.0.2.15/24", "--arg", "gateway=10.0.2.2"]);
+            }
+            let console = serves(&lab, $app, &options);
+            let expected = [
+                concat!("GICv", stringify!($gic), " ready"),
+                concat!("address 10.0.2.15/24, gateway 10.0.2.2 (", $address, ")"),
+                "listening on TCP port 8080: http://10.0.2.15:8080/",
+                match $cpu {
+                    "cortex-a57" => "Cortex-A57",
+                    "cortex-a72" => "Cortex-A72",
+                    _ => "board virt",
+                },
+                match $memory {
+                    "2G" => " 2048 MiB of RAM",
+                    other => other.trim_end_matches('M'),
+                },
+            ];
+            for words in expected {
+                assert!(console.contains(words), "{words:?} is missing:\n{console}");
+            }
+        }
+    )+};
+}
+
+machines! {
+    smallest_memory_gic2: "2048", gic 2, "EL1", "8M", "cortex-a57", "DHCP";
+    smallest_memory_gic3_el2: "hello", gic 3, "EL2", "8M", "cortex-a72", "static";
+    sixteen_mib_gic2: "hello", gic 2, "EL1", "16M", "max", "static";
+    sixteen_mib_gic3_el2: "2048", gic 3, "EL2", "16M", "max", "DHCP";
+    default_memory_gic2_el2: "hello", gic 2, "EL2", "64M", "cortex-a72", "DHCP";
+    default_memory_gic3: "2048", gic 3, "EL1", "64M", "cortex-a57", "static";
+    two_gib_gic2_el2: "2048", gic 2, "EL2", "2G", "cortex-a57", "static";
+    two_gib_gic3: "hello", gic 3, "EL1", "2G", "cortex-a72", "DHCP";
+}
+
+#[test]
+fn the_tool_boots_the_image_that_is_shipped() {
+    let Some(lab) = Lab::open() else { return };
+    for app in ["2048", "hello"] {
+        let mut guest = lab.machine(app).start();
+        guest.wait_until_it_listens();
+        let made = std::fs::read(guest.folder().path().join(format!("{app}.img"))).expect("it was booted");
+        let shipped = std::fs::read(lab.image(app, "virt")).expect("it was built");
+        assert!(made == shipped, "{app}: {} bytes were booted, {} are shipped", made.len(), shipped.len());
+        // Linux Documentation/arch/arm64/booting.rst, "Call the kernel image".
+        assert_eq!(&shipped[56..60], b"ARM\x64", "{app}");
+    }
+}
+
+/// QEMU's words for a network whose guest port 8080 is at `port` of this machine.
+fn network(port: u16) -> Vec<String> {
+    let netdev = format!("user,id=net0,hostfwd=tcp:127.0.0.1:{port}-:8080");
+    let words = ["-netdev", &netdev, "-device", "virtio-net-device,netdev=net0"];
+    let modern = ["-global", "virtio-mmio.force-legacy=false"];
+    words.iter().chain(&modern).map(ToString::to_string).collect()
+}
+
+#[test]
+fn a_second_core_is_left_alone() {
+    let Some(lab) = Lab::open() else { return };
+    let port = free_port();
+    let image = lab.image("2048", "virt").display().to_string();
+    let network = network(port);
+    let mut words = vec!["-M", "virt,gic-version=2", "-cpu", "cortex-a57", "-smp", "2", "-m", "64M", "-kernel", &image];
+    words.extend(network.iter().map(String::as_str));
+    let mut guest = lab.qemu(&words);
+    guest.wait_for_line("listening on TCP port");
+    assert_serves("2048", ([127, 0, 0, 1], port).into());
+    assert_steps(&guest);
+    guest.assert_well();
+}
+
+/// The image is loaded in the middle of RAM by something that is no boot loader for Linux: three
+/// instructions set x0 to the device tree and jump.
+#[test]
+fn an_image_runs_wherever_it_is_loaded() {
+    /// movz x0, #0x4000, lsl #16: QEMU puts the device tree at the start of RAM.
+    /// movz x4, #0x4220, lsl #16: the image, at a multiple of 2 MiB.
+    /// br x4
+    const TRAMPOLINE: [u32; 3] = [0xd2a8_0000, 0xd2a8_4404, 0xd61f_0080];
+    let Some(lab) = Lab::open() else { return };
+    let folder = lab.folder();
+    let trampoline = folder.path().join("trampoline");
+    std::fs::write(&trampoline, TRAMPOLINE.map(u32::to_le_bytes).concat()).expect("the folder is ours");
+    let image = format!("loader,file={},addr=0x42200000,force-raw=on", lab.image("2048", "virt").display());
+    let start = format!("loader,file={},addr=0x43000000,force-raw=on,cpu-num=0", trampoline.display());
+    let port = free_port();
+    let network = network(port);
+    let mut words = vec!["-M", "virt,gic-version=3", "-cpu", "cortex-a57", "-m", "64M"];
+    words.extend(["-device", &image, "-device", &start]);
+    words.extend(network.iter().map(String::as_str));
+    let mut guest = lab.qemu(&words);
+    guest.wait_for_line("listening on TCP port");
+    assert_serves("2048", ([127, 0, 0, 1], port).into());
+    guest.assert_well();
+}
+
+#[test]
+fn the_log_is_as_detailed_as_asked() {
+    let Some(lab) = Lab::open() else { return };
+    for level in ["debug", "trace"] {
+        let console = serves(&lab, "hello", &["--arg", &format!("log={level}")]);
+        assert!(console.contains("INFO  net: listening"), "{console}");
+    }
+    // Nothing to wait for on the console: it answers, and has said nothing.
+    let mut guest = lab.machine("hello").argument("log=error").start();
+    guest.wait_for_line("open http://");
+    assert_serves("hello", guest.address());
+    assert!(!guest.console().contains("INFO"), "{}", guest.console());
+}
+
+#[test]
+fn an_app_listens_where_it_is_told() {
+    let Some(lab) = Lab::open() else { return };
+    let console = serves(&lab, "hello", &["--arg", "port=81"]);
+    assert!(console.contains("listening on TCP port 81: http://10.0.2.15:81/"), "{console}");
+}
+
+/// Boot arguments that are wrong on a machine, and what the console must say.
+const WRONG_ARGUMENTS: [(&[&str], &str); 8] = [
+    (&["prot=80"], "unknown boot argument `prot`; known are: port, log, ip, gateway"),
+    (&["port=65536"], "port=65536: expected a number from 0 to 65535"),
+    (&["port="], "port=: expected a number"),
+    (&["port=1", "port=2"], "`port` is given twice"),
+    (&["ip=10.0.2.15"], "ip=10.0.2.15: expected an address with its network's prefix"),
+    (&["ip=10.0.2.300/24"], "ip=10.0.2.300/24: expected"),
+    (&["gateway=10.0.2.2"], "gateway=10.0.2.2: expected"),
+    (&["log=loud"], "log=loud: expected off, error, warn, info, debug or trace"),
+];
+
+fn assert_refused(mut guest: Guest, sentence: &str) {
+    assert_eq!(guest.wait_for_exit(), 2, "{sentence}:\n{}", guest.console());
+    let console = guest.console();
+    let errors: Vec<&str> = console.lines().filter(|line| line.contains("ERROR")).collect();
+    assert!(errors.iter().any(|line| line.contains(sentence)), "{sentence:?} is missing:\n{console}");
+    assert!(!console.contains("listening"), "{console}");
+}
+
+#[test]
+fn wrong_boot_arguments_are_named_and_stop_a_machine() {
+    let Some(lab) = Lab::open() else { return };
+    for (arguments, sentence) in WRONG_ARGUMENTS {
+        let machine = arguments.iter().fold(lab.machine("hello"), |machine, word| machine.argument(word));
+        assert_refused(machine.start(), sentence);
+    }
+}
+
+#[test]
+fn wrong_boot_arguments_are_named_and_stop_a_process() {
+    let Some(lab) = Lab::open() else { return };
+    let cases: [(&[&str], &str); 5] = [
+        (&["prot=80"], "unknown boot argument `prot`; known are: port, log"),
+        (&["log=loud"], "log=loud: expected off, error, warn, info, debug or trace"),
+        (&["port=2"], "`port` is given twice"),
+        (&["verbose"], "`verbose` is not of the form key=value"),
+        (&["=1"], "`=1` is not of the form key=value"),
+    ];
+    for (arguments, sentence) in cases {
+        assert_refused(lab.process("hello", arguments), sentence);
+    }
+}
+
+/// QEMU with semihosting and no network, for an image and its command line.
+fn bare(lab: &Lab, app: &str, line: &str, more: &[&str]) -> Guest {
+    let image = lab.image(app, "virt").display().to_string();
+    let mut words = vec!["-M", "virt", "-cpu", "cortex-a57", "-m", "64M", "-nic", "none", "-kernel", &image];
+    words.extend(["-append", line]);
+    words.extend(more);
+    lab.qemu(&words)
+}
+
+const SEMIHOSTING: [&str; 2] = ["-semihosting-config", "enable=on,target=native"];
+
+#[test]
+fn words_without_a_key_stop_a_machine() {
+    let Some(lab) = Lab::open() else { return };
+    assert_refused(bare(&lab, "hello", "verbose", &SEMIHOSTING), "`verbose` is not of the form key=value");
+}
+
+#[test]
+fn help_lists_the_boot_arguments() {
+    let Some(lab) = Lab::open() else { return };
+    for mut guest in [bare(&lab, "hello", "help", &SEMIHOSTING), lab.process("hello", &["--help"])] {
+        assert_eq!(guest.wait_for_exit(), 0, "{}", guest.console());
+        for key in ["  port ", "  log "] {
+            assert!(guest.console().contains(key), "{key} is missing:\n{}", guest.console());
+        }
+    }
+}
+
+#[test]
+fn an_app_without_its_network_ends_with_a_sentence() {
+    let Some(lab) = Lab::open() else { return };
+    let mut guest = bare(&lab, "hello", "log=info", &SEMIHOSTING);
+    assert_eq!(guest.wait_for_exit(), 1, "{}", guest.console());
+    guest.wait_for_line("boot: no network card");
+    guest.wait_for_line("this app needs a network device, and none was found on board virt");
+}
+
+#[test]
+fn two_network_cards_are_no_trouble() {
+    let Some(lab) = Lab::open() else { return };
+    let image = lab.image("hello", "virt").display().to_string();
+    let port = free_port();
+    let network = network(port);
+    let mut words = vec!["-M", "virt", "-cpu", "cortex-a57", "-m", "64M", "-kernel", &image];
+    words.extend(["-netdev", "user,id=net1", "-device", "virtio-net-device,netdev=net1,mac=52:54:00:12:34:57"]);
+    words.extend(network.iter().map(String::as_str));
+    let mut guest = lab.qemu(&words);
+    guest.wait_for_line("one more network card");
+    guest.wait_for_line("listening on TCP port");
+    guest.assert_well();
+}
+
+fn crash<'a>(lab: &'a Lab, how: &str) -> Machine<'a> {
+    lab.machine("crash").argument(&format!("how={how}"))
+}
+
+#[test]
+fn a_guest_that_returns_ends_well() {
+    let Some(lab) = Lab::open() else { return };
+    let mut guest = crash(&lab, "return").start();
+    assert_eq!(guest.wait_for_exit(), 0, "{}", guest.console());
+    assert!(!guest.console().contains("ERROR"), "{}", guest.console());
+}
+
+#[test]
+fn an_error_is_printed_and_ends_with_one() {
+    let Some(lab) = Lab::open() else { return };
+    let mut guest = crash(&lab, "error").start();
+    assert_eq!(guest.wait_for_exit(), 1, "{}", guest.console());
+    guest.wait_for_line("ERROR app: a planned error");
+    guest.wait_for_line("the guest stopped: exit status 1: app: a planned error");
+}
+
+/// The place in the guest's source where `code` stands, as backtraces have it.
+fn place(code: &str) -> String {
+    let source = include_str!("../guests/crash/src/main.rs");
+    let line = source.lines().position(|line| line.contains(code));
+    let line = line.expect("the guest's source has it") + 1;
+    format!("tests/guests/crash/src/main.rs:{line}")
+}
+
+fn backtrace(guest: &Guest) -> Vec<String> {
+    let console = guest.console();
+    console.lines().skip_while(|line| *line != "backtrace:").skip(1).map(str::to_owned).collect()
+}
+
+/// The backtrace must name this function and place, be it inlined or not.
+fn assert_in_backtrace(guest: &Guest, function: &str, place: &str) {
+    let named = format!(" {function} ({place})");
+    let found = backtrace(guest).iter().any(|line| line.ends_with(&named));
+    assert!(found, "the backtrace does not name{named}:\n{}", guest.console());
+}
+
+/// The backtrace must have this function and place as the call itself, not as what a neighbouring
+/// instruction is inlined in.
+fn assert_calls(guest: &Guest, function: &str, place: &str) {
+    let named = format!(" {function} ({place})");
+    let lines = backtrace(guest);
+    let mut calls = lines.iter().filter(|line| line.trim_start().starts_with('#') && line.contains(" image+0x"));
+    assert!(calls.any(|line| line.ends_with(&named)), "the backtrace has no call{named}:\n{}", guest.console());
+}
+
+#[test]
+fn a_panic_says_what_and_where() {
+    let Some(lab) = Lab::open() else { return };
+    let mut guest = crash(&lab, "panic").start();
+    assert_eq!(guest.wait_for_exit(), CRASHED, "{}", guest.console());
+    let console = guest.console();
+    let mut lines = console.lines().skip_while(|line| !line.starts_with("PANIC:"));
+    assert_eq!(lines.next(), Some("PANIC: planned panic number 7"), "{console}");
+    let place = place("panic!(\"planned");
+    assert!(lines.next().unwrap_or_default().starts_with(&format!("  at {place}:")), "{console}");
+    assert_calls(&guest, "{async_fn#0}", &place);
+    assert!(console.contains("the guest stopped: PANIC: planned panic number 7"), "{console}");
+}
+
+/// Boots the guest that makes this mistake; returns it when its console has said so.
+fn caught(lab: &Lab, how: &str, access: &str, what: &str) -> Guest {
+    let mut guest = crash(lab, how).start();
+    assert_eq!(guest.wait_for_exit(), CRASHED, "{how}:\n{}", guest.console());
+    let sentence = guest.wait_for_line("EXCEPTION: ");
+    assert!(sentence.contains(access) && sentence.ends_with(what), "{how}: {sentence}");
+    for words in ["ESR 0x", "FAR 0x", "ELR 0x", "x0 ", "sp ", "the guest stopped: EXCEPTION: "] {
+        guest.wait_for_line(words);
+    }
+    guest
+}
+
+#[test]
+fn a_stack_overflow_is_caught() {
+    let Some(lab) = Lab::open() else { return };
+    let what = "the guard page below the stack: stack overflow";
+    let mut guest = caught(&lab, "overflow", "write to ", what);
+    assert_calls(&guest, "deeper", &place("deeper(depth + 1)"));
+    // A hundred calls are one line.
+    guest.wait_for_line("more calls from there");
+    assert_calls(&guest, "{async_fn#0}", &place("black_box(deeper("));
+}
+
+#[test]
+fn forbidden_writes_are_caught() {
+    let Some(lab) = Lab::open() else { return };
+    let cases = [
+        ("code", "write to ", "code, which is read-only"),
+        ("constant", "write to ", "constants, which are read-only and not executable"),
+        ("null", "write to 0x0, ", "the unmapped first page (a null pointer)"),
+    ];
+    for (how, access, what) in cases {
+        let guest = caught(&lab, how, access, what);
+        assert_in_backtrace(&guest, "write_to", &place("address.write_volatile"));
+    }
+}
+
+#[test]
+fn crashes_are_reported_at_el2_and_with_gic2_too() {
+    let Some(lab) = Lab::open() else { return };
+    for options in [["--virtualization", "--gic=3"], ["--virtualization", "--gic=2"]] {
+        for (how, line) in [("panic", "PANIC: planned"), ("null", "EXCEPTION: write to 0x0")] {
+            let mut guest = crash(&lab, how).options(&options).start();
+            assert_eq!(guest.wait_for_exit(), CRASHED, "{how} {options:?}:\n{}", guest.console());
+            guest.wait_for_line(line);
+        }
+    }
+}
+
+/// Nobody takes the exit code: the machine is reset or turned off through its firmware, and the console
+/// alone tells.
+#[test]
+fn without_semihosting_a_guest_still_ends() {
+    let Some(lab) = Lab::open() else { return };
+    for machine in ["virt", "virt,virtualization=on"] {
+        let mut guest = bare(&lab, "crash", "how=panic", &["-M", machine]);
+        assert_eq!(guest.wait_for_exit(), 0, "{machine}: -no-reboot turns a reset into an end:\n{}", guest.console());
+        guest.wait_for_line("PANIC: planned panic number 7");
+        guest.wait_for_line("backtrace:");
+        let mut guest = bare(&lab, "crash", "how=null", &["-M", machine]);
+        assert_eq!(guest.wait_for_exit(), 0, "{machine}:\n{}", guest.console());
+        guest.wait_for_line("EXCEPTION: write to 0x0");
+        for how in ["error", "return"] {
+            let mut guest = bare(&lab, "crash", &format!("how={how}"), &["-M", machine]);
+            assert_eq!(guest.wait_for_exit(), 0, "{machine} {how}:\n{}", guest.console());
+            assert!(!guest.console().contains("EXCEPTION"), "{}", guest.console());
+        }
+    }
+}

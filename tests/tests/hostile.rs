@@ -1,0 +1,346 @@
+//! The 2048 service among clients and frames that mean it no good, and more of them than it would like.
+//!
+//! Over a tap in a network namespace, where this machine can write any frame, and over QEMU's own
+//! network.
+
+#![forbid(unsafe_code)]
+
+use std::net::{Ipv4Addr, SocketAddr};
+use std::sync::Barrier;
+use std::sync::atomic::{AtomicBool, Ordering};
+use std::time::{Duration, Instant};
+
+use game_2048::SplitMix64;
+use landfall_tests::http::{get, info};
+use landfall_tests::network::{GUEST, HOST, HOST_MAC, RawSocket, ethernet, ipv4, tcp};
+use landfall_tests::{Connection, DEADLINE, Guest, Lab, Namespace, skip, wait_until};
+use serde_json::Value;
+
+/// How much more of the heap may be in use after than before: what allocations of other sizes leave
+/// unused, but not what a hundred connections hold.
+const SLACK: u64 = 128 << 10;
+
+const SYN: u8 = 1 << 1;
+
+/// Runs `test` against a guest on a tap, in a thread that is in its namespace.
+fn on_a_tap(test: impl FnOnce(&Namespace, SocketAddr) + Send) {
+    let Some(lab) = Lab::open() else { return };
+    let namespace = match Namespace::new() {
+        Ok(namespace) => namespace,
+        Err(why) => return skip(why),
+    };
+    let mut guest = lab.machine("2048").network(&namespace).start();
+    let address = guest.wait_until_it_listens();
+    namespace.run(|| test(&namespace, address));
+    guest.assert_well();
+}
+
+/// Waits until no connection is left but the one that asks; returns the bytes of heap in use.
+fn quiet(address: SocketAddr) -> u64 {
+    // Asking on new connections would be noise.
+    let mut connection = Connection::open(address).expect("the server listens");
+    let end = Instant::now() + DEADLINE;
+    loop {
+        let info = connection.request("GET", "/api/info", "").expect("an answer").json();
+        let count = |pointer: &str| info.pointer(pointer).and_then(Value::as_u64).expect("a guest counts this");
+        let sockets = ["half_open", "open", "closing", "time_wait"].map(|state| count(&format!("/sockets/tcp/{state}")));
+        if sockets == [0, 1, 0, 0] {
+            return count("/heap/used");
+        }
+        assert!(Instant::now() < end, "long after it is {info}");
+        std::thread::sleep(Duration::from_millis(100));
+    }
+}
+
+/// Waits until nothing is left of what was done to a server that had `before` bytes of heap in use.
+fn assert_settles(address: SocketAddr, before: u64) {
+    let after = quiet(address);
+    assert!(after <= before + SLACK, "{before} bytes were in use before, {after} are now");
+}
+
+/// Opens connections at the same time, holds them all, then asks on each; every one must be served.
+fn burst(address: SocketAddr, connections: usize) {
+    let page = get(address, "/").body;
+    let (start, all_open) = (Barrier::new(connections), Barrier::new(connections));
+    let client = || -> std::io::Result<bool> {
+        start.wait();
+        let connection = Connection::open(address);
+        all_open.wait();
+        let response = connection?.request("GET", "/", "")?;
+        Ok(response.status == 200 && response.body == page)
+    };
+    let outcomes: Vec<_> = std::thread::scope(|scope| {
+        let clients: Vec<_> = (0..connections).map(|_| scope.spawn(client)).collect();
+        clients.into_iter().map(|client| client.join().expect("a client does not panic")).collect()
+    });
+    let failed: Vec<_> = outcomes.iter().filter(|outcome| !matches!(outcome, Ok(true))).collect();
+    assert!(failed.is_empty(), "{} of {connections} were not served: {:?}", failed.len(), failed[0]);
+}
+
+#[test]
+fn a_burst_of_256_connections_is_served() {
+    on_a_tap(|_, address| {
+        // Once for what is kept for good.
+        burst(address, 256);
+        let before = quiet(address);
+        burst(address, 256);
+        assert_settles(address, before);
+    });
+}
+
+/// QEMU accepts for the guest, with a queue of one: the kernel of this machine drops the better part of a
+/// larger burst before the guest could hear of it.
+#[test]
+fn a_burst_over_qemus_network_is_served() {
+    let Some(lab) = Lab::open() else { return };
+    let mut guest = lab.machine("2048").start();
+    let address = guest.wait_until_it_listens();
+    burst(address, 32);
+    guest.assert_well();
+}
+
+/// How a client that vanishes has begun.
+const BEGINNINGS: [&str; 5] = [
+    "",
+    "GET / HT",
+    "GET / HTTP/1.1\r\nHost: test\r\n",
+    "GET /style.css HTTP/1.1\r\nHost: test\r\n\r\n",
+    "POST /api/info HTTP/1.1\r\nHost: test\r\nContent-Length: 1000\r\n\r\nabc",
+];
+
+#[test]
+fn clients_that_vanish_leave_nothing_behind() {
+    let Some(lab) = Lab::open() else { return };
+    let mut guest = lab.machine("2048").start();
+    let address = guest.wait_until_it_listens();
+    let vanish = || {
+        for number in 0..100 {
+            let mut connection = Connection::open(address).expect("the server listens");
+            connection.send(BEGINNINGS[number % BEGINNINGS.len()]).expect("the server reads");
+        }
+        get(address, "/");
+    };
+    vanish();
+    let before = quiet(address);
+    vanish();
+    assert_settles(address, before);
+    guest.assert_well();
+}
+
+/// Asks until `done`, each time on a new connection.
+fn serve_while(address: SocketAddr, done: &AtomicBool) -> usize {
+    let mut served = 0;
+    while !done.load(Ordering::Relaxed) {
+        get(address, "/");
+        served += 1;
+    }
+    served
+}
+
+/// A client that sends a byte a second; returns the status that it gets in the end.
+fn dawdle(address: SocketAddr) -> std::io::Result<u16> {
+    let request = "GET / HTTP/1.1\r\nHost: test\r\nName: a value without an end";
+    let mut connection = Connection::open(address)?;
+    connection.set_patience(Duration::from_secs(1))?;
+    let give_up = Instant::now() + DEADLINE;
+    for byte in request.bytes().cycle() {
+        // Sending fails once the server has had enough; its answer is there to be read.
+        let sent = connection.send([byte]);
+        match connection.response("GET") {
+            Ok(response) => return Ok(response.status),
+            Err(error) if matches!(error.kind(), std::io::ErrorKind::WouldBlock) => sent?,
+            Err(error) => return Err(error),
+        }
+        if Instant::now() > give_up {
+            break;
+        }
+    }
+    Err(std::io::Error::other("the server has all the patience in the world"))
+}
+
+#[test]
+fn slow_and_silent_clients_keep_nobody_waiting() {
+    on_a_tap(|_, address| {
+        get(address, "/");
+        let before = quiet(address);
+        let done = AtomicBool::new(false);
+        std::thread::scope(|scope| {
+            let silent: Vec<_> = (0..100).map(|_| Connection::open(address).expect("the server listens")).collect();
+            let slow: Vec<_> = (0..50).map(|_| scope.spawn(|| dawdle(address))).collect();
+            let normal = scope.spawn(|| serve_while(address, &done));
+            let slow: Vec<_> = slow.into_iter().map(|client| client.join().expect("it does not panic")).collect();
+            done.store(true, Ordering::Relaxed);
+            let served = normal.join().expect("everybody else is served");
+            assert!(served > 50, "{served} requests were served beside the slow ones");
+            for status in slow {
+                assert_eq!(status.expect("the server says why it ends"), 408);
+            }
+            drop(silent);
+        });
+        assert_settles(address, before);
+    });
+}
+
+/// A place on another network, to which the guest's answers go by way of this machine, which drops
+/// them: no handshake from there is ever completed or refused.
+fn nowhere(random: &mut SplitMix64) -> (Ipv4Addr, u16) {
+    let host = 1 + random.below(250) as u8;
+    (Ipv4Addr::new(198, 51, 100, host), 1024 + random.below(60_000) as u16)
+}
+
+#[test]
+fn half_open_connections_keep_nobody_waiting() {
+    const SYNS: usize = 20_000;
+    on_a_tap(|namespace, address| {
+        get(address, "/");
+        let before = quiet(address);
+        let first_frames = namespace.frames_to_guest();
+        let done = AtomicBool::new(false);
+        std::thread::scope(|scope| {
+            let normal = scope.spawn(|| serve_while(address, &done));
+            let socket = RawSocket::open();
+            let mut random = SplitMix64::new(1);
+            for number in 0..SYNS {
+                let source = nowhere(&mut random);
+                let segment = tcp(source, random.below(u32::MAX), SYN, &[]);
+                let frame = ethernet(0x0800, &ipv4(source.0, 6, &segment));
+                socket.send(&frame);
+                if number == SYNS / 2 {
+                    let half_open = &info(address)["sockets"]["tcp"]["half_open"];
+                    // As many as the backlog holds, not as many as were sent.
+                    let bounded = half_open.as_u64().is_some_and(|half_open| (1..=2048).contains(&half_open));
+                    assert!(bounded, "{half_open} half-open connections");
+                }
+            }
+            get(address, "/");
+            done.store(true, Ordering::Relaxed);
+            assert!(normal.join().expect("everybody else is served") > 0);
+        });
+        assert!(namespace.frames_to_guest() - first_frames > SYNS as u64);
+        assert_settles(address, before);
+    });
+}
+
+/// Random bytes.
+fn noise(random: &mut SplitMix64, length: u32) -> Vec<u8> {
+    (0..length).map(|_| random.below(256) as u8).collect()
+}
+
+/// A frame that is right up to some point and random from there.
+fn frame(random: &mut SplitMix64) -> Vec<u8> {
+    const ARP: u16 = 0x0806;
+    const IPV4: u16 = 0x0800;
+    // No neighbour of the guest's but this machine is who it says; nobody may say he is this machine.
+    let neighbour = Ipv4Addr::new(10, 77, 0, 3 + random.below(250) as u8);
+    // With the longest headers below, a frame may have 1514 bytes.
+    let length = random.below(1460);
+    let rest = noise(random, length);
+    let short = random.below(64) as usize;
+    let mut frame = match random.below(12) {
+        0 => noise(random, 14 + length),
+        1 => ethernet(random.below(1 << 16) as u16, &rest),
+        2 => ethernet(ARP, &rest[..rest.len().min(short)]),
+        3 => ethernet(ARP, &arp(random, neighbour)),
+        4 => ethernet(IPV4, &rest),
+        5 => ethernet(IPV4, &[&[0x45], &rest[..]].concat()),
+        6 => ethernet(IPV4, &ipv4(HOST, random.below(256) as u8, &rest)),
+        // ICMP, UDP and TCP whose own header is random; then TCP with everything but sense.
+        7 => ethernet(IPV4, &ipv4(HOST, [1, 6, 17][random.below(3) as usize], &rest)),
+        8 => ethernet(IPV4, &ipv4(neighbour, 6, &tcp((neighbour, 7), random.below(u32::MAX), SYN, &rest))),
+        9 => {
+            let source = nowhere(random);
+            let flags = random.below(256) as u8;
+            ethernet(IPV4, &ipv4(source.0, 6, &tcp(source, random.below(u32::MAX), flags, &rest)))
+        }
+        // A DHCP answer that nobody has asked for: UDP from port 67 to 68.
+        10 => ethernet(IPV4, &ipv4(HOST, 17, &[&[0, 67, 0, 68, 1, 0, 0, 0], &rest[..]].concat())),
+        _ => {
+            // One bit of a right frame is wrong.
+            let source = nowhere(random);
+            let mut frame = ethernet(IPV4, &ipv4(source.0, 6, &tcp(source, 1, SYN, &rest)));
+            let bit = random.below(54 * 8) as usize;
+            frame[bit / 8] ^= 1 << (bit % 8);
+            frame
+        }
+    };
+    match random.below(8) {
+        // To everybody, to a group, cut short: what a card hands on all the same.
+        0 => frame[..6].fill(0xff),
+        1 => frame[..6].copy_from_slice(&[0x01, 0x00, 0x5e, 0, 0, 1]),
+        2 => frame.truncate(14 + short),
+        _ => {}
+    }
+    frame
+}
+
+/// A question or answer by ARP (RFC 826) from a neighbour, with something wrong in one byte.
+fn arp(random: &mut SplitMix64, neighbour: Ipv4Addr) -> Vec<u8> {
+    let kind = 1 + random.below(2) as u8;
+    let start = [0, 1, 8, 0, 6, 4, 0, kind];
+    let mut packet = [&start[..], &HOST_MAC, &neighbour.octets(), &[0; 6], &GUEST.octets()].concat();
+    packet[random.below(8) as usize] ^= random.below(256) as u8;
+    packet
+}
+
+/// Between batches of frames the server must answer: the tap hands frames over in their order, so by then
+/// it has taken all of them.
+fn random_frames(namespace: &Namespace, address: SocketAddr) {
+    const FRAMES: usize = 100_000;
+    const BATCH: usize = 500;
+    const SEED: u64 = 2048;
+    let before = quiet(address);
+    let mut connection = Connection::open(address).expect("the server listens");
+    let page = connection.request("GET", "/", "").expect("an answer").body;
+    let first_frames = namespace.frames_to_guest();
+    let socket = RawSocket::open();
+    let mut random = SplitMix64::new(SEED);
+    for batch in 0..FRAMES / BATCH {
+        for _ in 0..BATCH {
+            let frame = frame(&mut random);
+            socket.send(&frame);
+        }
+        let response = connection.request("GET", "/", "");
+        let response = response.unwrap_or_else(|error| panic!("after batch {batch} (seed {SEED}): {error}"));
+        assert!(response.status == 200 && response.body == page, "after batch {batch} (seed {SEED})");
+        let used = connection.request("GET", "/api/info", "").expect("an answer").json()["heap"]["used"].as_u64();
+        // A thousand half-open connections may hold their buffers for a while.
+        assert!(used.is_some_and(|used| used < 24 << 20), "after batch {batch} (seed {SEED}): {used:?} bytes");
+    }
+    let frames = namespace.frames_to_guest() - first_frames;
+    assert!(frames >= FRAMES as u64, "only {frames} frames have left the tap");
+    drop(connection);
+    // A new client is served too, and nothing is left of the old ones.
+    assert_settles(address, before);
+}
+
+#[test]
+fn a_hundred_thousand_random_frames_do_no_harm() {
+    on_a_tap(random_frames);
+}
+
+#[test]
+fn a_namespace_is_gone_after_its_test() {
+    let name = match Namespace::new() {
+        Ok(namespace) => {
+            let path = format!("/run/netns/{}", namespace.name());
+            assert!(std::path::Path::new(&path).exists(), "{path}");
+            namespace.name().to_owned()
+        }
+        Err(why) => return skip(why),
+    };
+    assert!(!std::path::Path::new(&format!("/run/netns/{name}")).exists(), "{name} is left over");
+}
+
+/// Only to see that the guest of a test that fails goes away: [`Guest`] ends its process.
+#[test]
+fn a_guest_is_gone_after_its_test() {
+    let Some(lab) = Lab::open() else { return };
+    let mut guest: Guest = lab.machine("2048").start();
+    guest.wait_until_it_listens();
+    let (tool, folder) = (guest.pid(), guest.folder().path().to_owned());
+    let machines = landfall_tests::guest::children(tool);
+    assert_eq!(machines.len(), 1, "the tool has one child: {machines:?}");
+    drop(guest);
+    wait_until("the end of QEMU", DEADLINE, || landfall_tests::guest::program(machines[0]).is_none().then_some(()));
+    assert!(!folder.exists(), "{} is left over", folder.display());
+}
