@@ -105,7 +105,7 @@ impl Backtrace {
 /// Returns the frame record at `frame` when it lies in a stack.
 fn frame_record(frame: u64, layout: &Layout) -> Option<(u64, u64)> {
     let inside = |stack: &core::ops::Range<u64>| {
-        stack.contains(&frame) && stack.contains(&(frame + 15)) && frame % 8 == 0
+        stack.contains(&frame) && stack.contains(&(frame + 15)) && frame.is_multiple_of(8)
     };
     if !inside(&layout.stack) && !inside(&layout.exception_stack) {
         return None;

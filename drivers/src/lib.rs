@@ -10,6 +10,8 @@
 #![no_std]
 
 extern crate alloc;
+#[cfg(test)]
+extern crate std;
 
 #[cfg(any(target_arch = "aarch64", target_arch = "arm"))]
 pub mod gic;

@@ -25,3 +25,17 @@ impl<'a> Pl031<'a> {
         field_shared!(self.0, data).read()
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn reads_the_data_register() {
+        let mut registers = Registers {
+            data: ReadPure(1_800_000_000),
+        };
+        let clock = Pl031::new(UniqueMmioPointer::from(&mut registers));
+        assert_eq!(clock.unix_seconds(), 1_800_000_000);
+    }
+}

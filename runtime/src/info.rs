@@ -7,6 +7,8 @@ pub struct Info {
     pub board: &'static str,
     /// The CPU's name.
     pub cpu: &'static str,
+    /// The wall clock, seconds since 1970-01-01 UTC; `None` where no clock keeps it.
+    pub unix_seconds: Option<u64>,
     /// Milliseconds since boot.
     pub uptime_ms: u64,
     /// The heap; `None` in a host process, whose allocator does not say.

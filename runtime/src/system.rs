@@ -50,11 +50,17 @@ impl System {
         self.0.random.borrow_mut().fill(bytes);
     }
 
+    /// Returns the wall clock in seconds since 1970-01-01 UTC; `None` where no clock keeps it.
+    pub fn unix_seconds(&self) -> Option<u64> {
+        self.0.platform.unix_seconds()
+    }
+
     /// Returns facts about the running system.
     pub fn info(&self) -> Info {
         Info {
             board: self.0.platform.board(),
             cpu: self.0.platform.cpu(),
+            unix_seconds: self.unix_seconds(),
             uptime_ms: self.0.platform.now_us() / 1000,
             heap: heap::usage(),
             sockets: self.0.network.as_ref().and_then(Network::sockets),

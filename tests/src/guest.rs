@@ -28,7 +28,12 @@ pub struct Machine<'a> {
 impl Lab {
     /// The image of `app` in the machine that users get when they ask for no other.
     pub fn machine<'a>(&'a self, app: &'a str) -> Machine<'a> {
-        Machine { lab: self, app, options: Vec::new(), namespace: None }
+        Machine {
+            lab: self,
+            app,
+            options: Vec::new(),
+            namespace: None,
+        }
     }
 
     /// Starts the executable of `app` for board `unix`.
@@ -49,14 +54,18 @@ impl Lab {
     /// Starts the tool, in the workspace.
     pub fn command(&self, words: &[&str]) -> Guest {
         let mut command = self.supervised(self.tool());
-        command.args(words).current_dir(concat!(env!("CARGO_MANIFEST_DIR"), "/.."));
+        command
+            .args(words)
+            .current_dir(concat!(env!("CARGO_MANIFEST_DIR"), "/.."));
         Guest::start(command, None, None)
     }
 
     /// A command that dies with the thread that starts it, however that ends.
     pub fn supervised(&self, program: impl AsRef<OsStr>) -> Command {
         let mut command = Command::new(self.tool());
-        command.args(["supervise", &std::process::id().to_string(), "--"]).arg(program);
+        command
+            .args(["supervise", &std::process::id().to_string(), "--"])
+            .arg(program);
         command
     }
 }
@@ -87,14 +96,20 @@ impl<'a> Machine<'a> {
         // The tool writes the image beside the ELF file: every guest has its own.
         let folder = self.lab.folder();
         let elf = folder.path().join(format!("{}.elf", self.app));
-        std::os::unix::fs::symlink(self.lab.elf(self.app, "virt"), &elf).expect("the folder is empty");
+        std::os::unix::fs::symlink(self.lab.elf(self.app, "virt"), &elf)
+            .expect("the folder is empty");
         let (mut command, address) = match self.namespace {
             Some(namespace) => {
                 let mut command = self.lab.supervised("ip");
-                command.args(["netns", "exec", namespace.name()]).arg(self.lab.tool());
+                command
+                    .args(["netns", "exec", namespace.name()])
+                    .arg(self.lab.tool());
                 (command, namespace.guest())
             }
-            None => (self.lab.supervised(self.lab.tool()), (Ipv4Addr::LOCALHOST, free_port()).into()),
+            None => (
+                self.lab.supervised(self.lab.tool()),
+                (Ipv4Addr::LOCALHOST, free_port()).into(),
+            ),
         };
         command.arg("run-image").arg(&elf);
         match self.namespace {
@@ -118,14 +133,29 @@ pub struct Guest {
 
 impl Guest {
     fn start(mut command: Command, address: Option<SocketAddr>, folder: Option<Folder>) -> Self {
-        command.stdin(Stdio::null()).stdout(Stdio::piped()).stderr(Stdio::piped());
+        command
+            .stdin(Stdio::null())
+            .stdout(Stdio::piped())
+            .stderr(Stdio::piped());
         let mut child = command.spawn().expect("the tool can be started");
         let console = Arc::default();
         let readers = vec![
-            collect(child.stdout.take().expect("it is a pipe"), Arc::clone(&console)),
-            collect(child.stderr.take().expect("it is a pipe"), Arc::clone(&console)),
+            collect(
+                child.stdout.take().expect("it is a pipe"),
+                Arc::clone(&console),
+            ),
+            collect(
+                child.stderr.take().expect("it is a pipe"),
+                Arc::clone(&console),
+            ),
         ];
-        Self { child, console, readers, address, folder }
+        Self {
+            child,
+            console,
+            readers,
+            address,
+            folder,
+        }
     }
 
     /// Everything that it and the tool have printed.
@@ -134,7 +164,10 @@ impl Guest {
     }
 
     fn lines(&self) -> Vec<String> {
-        self.console.lock().unwrap_or_else(PoisonError::into_inner).clone()
+        self.console
+            .lock()
+            .unwrap_or_else(PoisonError::into_inner)
+            .clone()
     }
 
     /// Returns the first line with `needle` in it, as soon as there is one.
@@ -146,7 +179,11 @@ impl Guest {
         self.wait(&what, DEADLINE, |guest| {
             let ended = guest.has_ended();
             let found = guest.lines().into_iter().find(|line| line.contains(needle));
-            assert!(found.is_some() || !ended, "no {what} before the end:\n{}", guest.console());
+            assert!(
+                found.is_some() || !ended,
+                "no {what} before the end:\n{}",
+                guest.console()
+            );
             found
         })
     }
@@ -168,14 +205,20 @@ impl Guest {
     /// When it does not end within the deadline, or by a signal.
     pub fn wait_for_exit(&mut self) -> i32 {
         let status = self.wait_for_status();
-        status.code().unwrap_or_else(|| panic!("{status}:\n{}", self.console()))
+        status
+            .code()
+            .unwrap_or_else(|| panic!("{status}:\n{}", self.console()))
     }
 
     /// Waits for the end.
     pub fn wait_for_status(&mut self) -> ExitStatus {
-        let status = self.wait("its end", DEADLINE, |guest| guest.child.try_wait().expect("it is our child"));
+        let status = self.wait("its end", DEADLINE, |guest| {
+            guest.child.try_wait().expect("it is our child")
+        });
         for reader in self.readers.drain(..) {
-            reader.join().expect("the reader of the console does not panic");
+            reader
+                .join()
+                .expect("the reader of the console does not panic");
         }
         status
     }
@@ -184,7 +227,11 @@ impl Guest {
     pub fn has_ended(&mut self) -> bool {
         // Its last lines may be on their way until the pipes end.
         let ended = self.child.try_wait().expect("it is our child").is_some();
-        ended && self.readers.iter().all(std::thread::JoinHandle::is_finished)
+        ended
+            && self
+                .readers
+                .iter()
+                .all(std::thread::JoinHandle::is_finished)
     }
 
     /// Its process.
@@ -194,7 +241,9 @@ impl Guest {
 
     /// Where the tool has put the image.
     pub fn folder(&self) -> &Folder {
-        self.folder.as_ref().expect("a guest that the tool has made an image for")
+        self.folder
+            .as_ref()
+            .expect("a guest that the tool has made an image for")
     }
 
     /// Sends a signal to its process.
@@ -205,16 +254,30 @@ impl Guest {
     /// Fails if it has panicked, ended or met an exception.
     pub fn assert_well(&mut self) {
         let console = self.console();
-        let bad = ["PANIC", "EXCEPTION", "crashed"].iter().any(|word| console.contains(word));
-        assert!(!bad && !self.has_ended(), "the guest is not well:\n{console}");
+        let bad = ["PANIC", "EXCEPTION", "crashed"]
+            .iter()
+            .any(|word| console.contains(word));
+        assert!(
+            !bad && !self.has_ended(),
+            "the guest is not well:\n{console}"
+        );
     }
 
-    fn wait<T>(&mut self, what: &str, deadline: Duration, mut ready: impl FnMut(&mut Self) -> Option<T>) -> T {
+    fn wait<T>(
+        &mut self,
+        what: &str,
+        deadline: Duration,
+        mut ready: impl FnMut(&mut Self) -> Option<T>,
+    ) -> T {
         let end = std::time::Instant::now() + deadline;
         wait_until(what, deadline + Duration::from_secs(1), || {
             let value = ready(self);
             let late = value.is_none() && std::time::Instant::now() >= end;
-            assert!(!late, "waited {deadline:?} in vain: {what}; console:\n{}", self.console());
+            assert!(
+                !late,
+                "waited {deadline:?} in vain: {what}; console:\n{}",
+                self.console()
+            );
             value
         })
     }
@@ -238,11 +301,17 @@ fn pid(number: u32) -> Pid {
 }
 
 /// Appends the lines that `pipe` yields to `console`.
-fn collect(pipe: impl Read + Send + 'static, console: Arc<Mutex<Vec<String>>>) -> std::thread::JoinHandle<()> {
+fn collect(
+    pipe: impl Read + Send + 'static,
+    console: Arc<Mutex<Vec<String>>>,
+) -> std::thread::JoinHandle<()> {
     std::thread::spawn(move || {
         for line in BufReader::new(pipe).split(b'\n').map_while(Result::ok) {
             let line = String::from_utf8_lossy(&line).trim_end().to_owned();
-            console.lock().unwrap_or_else(PoisonError::into_inner).push(line);
+            console
+                .lock()
+                .unwrap_or_else(PoisonError::into_inner)
+                .push(line);
         }
     })
 }
@@ -252,12 +321,16 @@ pub fn children(parent: u32) -> Vec<u32> {
     let processes = std::fs::read_dir("/proc").expect("Linux has /proc");
     let number = |entry: std::fs::DirEntry| entry.file_name().to_str()?.parse().ok();
     let processes = processes.filter_map(|entry| number(entry.ok()?));
-    processes.filter(|process| parent_of(*process) == Some(parent)).collect()
+    processes
+        .filter(|process| parent_of(*process) == Some(parent))
+        .collect()
 }
 
 fn parent_of(process: u32) -> Option<u32> {
     let status = std::fs::read_to_string(format!("/proc/{process}/status")).ok()?;
-    status.lines().find_map(|line| line.strip_prefix("PPid:")?.trim().parse().ok())
+    status
+        .lines()
+        .find_map(|line| line.strip_prefix("PPid:")?.trim().parse().ok())
 }
 
 /// The program that a process runs; `None` where there is no such process or only its remains.

@@ -26,9 +26,16 @@ impl Response {
     /// # Panics
     /// When there are two.
     pub fn field(&self, name: &str) -> Option<&str> {
-        let mut values = self.fields.iter().filter(|(known, _)| known.eq_ignore_ascii_case(name));
+        let mut values = self
+            .fields
+            .iter()
+            .filter(|(known, _)| known.eq_ignore_ascii_case(name));
         let value = values.next().map(|(_, value)| value.as_str());
-        assert!(values.next().is_none(), "two fields {name}: {:?}", self.fields);
+        assert!(
+            values.next().is_none(),
+            "two fields {name}: {:?}",
+            self.fields
+        );
         value
     }
 
@@ -39,7 +46,8 @@ impl Response {
 
     /// Returns the body as JSON.
     pub fn json(&self) -> Value {
-        serde_json::from_slice(&self.body).unwrap_or_else(|error| panic!("{error}: {}", self.text()))
+        serde_json::from_slice(&self.body)
+            .unwrap_or_else(|error| panic!("{error}: {}", self.text()))
     }
 }
 
@@ -53,11 +61,19 @@ pub struct Connection {
 impl Connection {
     /// Connects.
     pub fn open(address: SocketAddr) -> std::io::Result<Self> {
-        let stream = TcpStream::connect_timeout(&address, DEADLINE)?;
+        Self::open_within(address, DEADLINE)
+    }
+
+    /// Connects, or gives up.
+    pub fn open_within(address: SocketAddr, patience: Duration) -> std::io::Result<Self> {
+        let stream = TcpStream::connect_timeout(&address, patience)?;
         stream.set_read_timeout(Some(DEADLINE))?;
         stream.set_write_timeout(Some(DEADLINE))?;
         stream.set_nodelay(true)?;
-        Ok(Self { stream, input: Vec::new() })
+        Ok(Self {
+            stream,
+            input: Vec::new(),
+        })
     }
 
     /// Sends bytes, whatever they are.
@@ -77,7 +93,9 @@ impl Connection {
 
     /// Asks with a header that keeps the connection open, and reads the answer.
     pub fn request(&mut self, method: &str, path: &str, fields: &str) -> std::io::Result<Response> {
-        self.send(format!("{method} {path} HTTP/1.1\r\nHost: test\r\n{fields}\r\n"))?;
+        self.send(format!(
+            "{method} {path} HTTP/1.1\r\nHost: test\r\n{fields}\r\n"
+        ))?;
         self.response(method)
     }
 
@@ -95,7 +113,9 @@ impl Connection {
         let length = if bodiless {
             0
         } else {
-            let length = response.field("Content-Length").and_then(|length| length.parse().ok());
+            let length = response
+                .field("Content-Length")
+                .and_then(|length| length.parse().ok());
             length.ok_or_else(|| wrong(&head))?
         };
         while self.input.len() < length {
@@ -125,16 +145,31 @@ impl Connection {
 }
 
 fn wrong(head: &[u8]) -> std::io::Error {
-    std::io::Error::other(format!("no head of a response: {:?}", String::from_utf8_lossy(head)))
+    std::io::Error::other(format!(
+        "no head of a response: {:?}",
+        String::from_utf8_lossy(head)
+    ))
 }
 
 fn parse(head: &[u8]) -> Option<Response> {
     let text = std::str::from_utf8(head).ok()?;
     let mut lines = text.split("\r\n");
-    let status = lines.next()?.strip_prefix("HTTP/1.1 ")?.get(..3)?.parse().ok()?;
+    let status = lines
+        .next()?
+        .strip_prefix("HTTP/1.1 ")?
+        .get(..3)?
+        .parse()
+        .ok()?;
     let lines = lines.take_while(|line| !line.is_empty());
-    let field = |line: &str| line.split_once(':').map(|(name, value)| (name.to_owned(), value.trim().to_owned()));
-    Some(Response { status, fields: lines.map(field).collect::<Option<_>>()?, body: Vec::new() })
+    let field = |line: &str| {
+        line.split_once(':')
+            .map(|(name, value)| (name.to_owned(), value.trim().to_owned()))
+    };
+    Some(Response {
+        status,
+        fields: lines.map(field).collect::<Option<_>>()?,
+        body: Vec::new(),
+    })
 }
 
 /// Asks once, on a connection of its own. The client closes it, so that nothing of it is left at the
@@ -172,7 +207,9 @@ mod tests {
             let (mut stream, _) = listener.accept().expect("a client");
             let answers = "HTTP/1.1 200 OK\r\nContent-Length: 2\r\n\r\nhi\
                            HTTP/1.1 304 Not Modified\r\nETag: \"1\"\r\n\r\n";
-            stream.write_all(answers.as_bytes()).expect("the client reads");
+            stream
+                .write_all(answers.as_bytes())
+                .expect("the client reads");
         });
         let mut connection = Connection::open(address).expect("the server listens");
         let first = connection.response("GET").expect("a response");

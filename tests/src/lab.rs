@@ -53,7 +53,9 @@ impl Lab {
     pub fn folder(&self) -> Folder {
         static NEXT: AtomicU32 = AtomicU32::new(0);
         let number = NEXT.fetch_add(1, Ordering::Relaxed);
-        let path = self.images.join(format!("test-{}-{number}", std::process::id()));
+        let path = self
+            .images
+            .join(format!("test-{}-{number}", std::process::id()));
         std::fs::create_dir(&path).expect("the folder of the images can be written to");
         Folder(path)
     }
@@ -96,7 +98,11 @@ pub fn skip(reason: &str) {
 /// Returns whether `program` can be started.
 pub fn has_program(program: &str) -> bool {
     let mut command = Command::new(program);
-    command.arg("--version").stdin(Stdio::null()).stdout(Stdio::null()).stderr(Stdio::null());
+    command
+        .arg("--version")
+        .stdin(Stdio::null())
+        .stdout(Stdio::null())
+        .stderr(Stdio::null());
     command.status().is_ok()
 }
 
@@ -110,7 +116,9 @@ pub fn free_port() -> u16 {
     let start = (std::process::id() % u32::from(COUNT)) as u16;
     let free = (0..COUNT).find_map(|_| {
         let port = FIRST + (start + NEXT.fetch_add(1, Ordering::Relaxed)) % COUNT;
-        TcpListener::bind((Ipv4Addr::UNSPECIFIED, port)).is_ok().then_some(port)
+        TcpListener::bind((Ipv4Addr::UNSPECIFIED, port))
+            .is_ok()
+            .then_some(port)
     });
     free.expect("some port is free")
 }

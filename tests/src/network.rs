@@ -11,7 +11,9 @@ use std::sync::atomic::{AtomicU32, Ordering};
 use nix::errno::Errno;
 use nix::ifaddrs::getifaddrs;
 use nix::sched::{CloneFlags, setns};
-use nix::sys::socket::{AddressFamily, MsgFlags, SockFlag, SockProtocol, SockType, bind, send, socket};
+use nix::sys::socket::{
+    AddressFamily, MsgFlags, SockFlag, SockProtocol, SockType, bind, send, socket,
+};
 
 use crate::lab::has_program;
 use crate::{DEADLINE, wait_until};
@@ -81,13 +83,16 @@ impl Namespace {
 
     /// Runs `job` in a thread whose sockets are those of the namespace, and the threads it starts too.
     pub fn run<T: Send>(&self, job: impl FnOnce() -> T + Send) -> T {
-        let namespace = File::open(format!("/run/netns/{}", self.name)).expect("the namespace exists");
+        let namespace =
+            File::open(format!("/run/netns/{}", self.name)).expect("the namespace exists");
         std::thread::scope(|scope| {
             let thread = scope.spawn(|| {
                 setns(namespace, CloneFlags::CLONE_NEWNET).expect("root may enter a namespace");
                 job()
             });
-            thread.join().unwrap_or_else(|panic| std::panic::resume_unwind(panic))
+            thread
+                .join()
+                .unwrap_or_else(|panic| std::panic::resume_unwind(panic))
         })
     }
 
@@ -95,7 +100,9 @@ impl Namespace {
     pub fn frames_to_guest(&self) -> u64 {
         let output = ip(&["-n", &self.name, "-s", "-j", "link", "show", TAP]);
         let links: serde_json::Value = serde_json::from_str(&output).expect("ip prints JSON");
-        links[0]["stats64"]["tx"]["packets"].as_u64().expect("ip counts frames")
+        links[0]["stats64"]["tx"]["packets"]
+            .as_u64()
+            .expect("ip counts frames")
     }
 
     fn ip(&self, words: &[&str]) {
@@ -106,7 +113,9 @@ impl Namespace {
 impl Drop for Namespace {
     fn drop(&mut self) {
         // The tap goes with it.
-        let removed = Command::new("ip").args(["netns", "delete", &self.name]).status();
+        let removed = Command::new("ip")
+            .args(["netns", "delete", &self.name])
+            .status();
         if !removed.is_ok_and(|status| status.success()) {
             eprintln!("the network namespace {} is left over", self.name);
         }
@@ -114,7 +123,10 @@ impl Drop for Namespace {
 }
 
 fn ip(words: &[&str]) -> String {
-    let output = Command::new("ip").args(words).output().expect("ip can be started");
+    let output = Command::new("ip")
+        .args(words)
+        .output()
+        .expect("ip can be started");
     let message = String::from_utf8_lossy(&output.stderr);
     assert!(output.status.success(), "ip {}: {message}", words.join(" "));
     String::from_utf8_lossy(&output.stdout).into_owned()
@@ -130,11 +142,18 @@ impl RawSocket {
         let mut interfaces = getifaddrs().expect("Linux lists interfaces");
         let tap = interfaces.find_map(|interface| {
             let address = interface.address?;
-            (interface.interface_name == TAP).then_some(address.as_link_addr().copied()).flatten()
+            (interface.interface_name == TAP)
+                .then_some(address.as_link_addr().copied())
+                .flatten()
         });
         let tap = tap.expect("the tap is in this namespace");
         let protocol = SockProtocol::EthAll;
-        let socket = socket(AddressFamily::Packet, SockType::Raw, SockFlag::SOCK_CLOEXEC, protocol);
+        let socket = socket(
+            AddressFamily::Packet,
+            SockType::Raw,
+            SockFlag::SOCK_CLOEXEC,
+            protocol,
+        );
         let socket = socket.expect("root may have raw sockets");
         bind(socket.as_raw_fd(), &tap).expect("the tap is there");
         Self(socket)
@@ -159,8 +178,12 @@ pub fn ethernet(ethertype: u16, payload: &[u8]) -> Vec<u8> {
 
 /// Builds an IPv4 packet without options (RFC 791, 3.1).
 pub fn ipv4(source: Ipv4Addr, protocol: u8, payload: &[u8]) -> Vec<u8> {
-    let length = u16::try_from(20 + payload.len()).expect("it fits a frame").to_be_bytes();
-    let mut header = [0x45, 0, length[0], length[1], 0, 0, 0x40, 0, 64, protocol, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0];
+    let length = u16::try_from(20 + payload.len())
+        .expect("it fits a frame")
+        .to_be_bytes();
+    let mut header = [
+        0x45, 0, length[0], length[1], 0, 0, 0x40, 0, 64, protocol, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0,
+    ];
     header[12..16].copy_from_slice(&source.octets());
     header[16..].copy_from_slice(&GUEST.octets());
     let sum = checksum(&[&header]);
@@ -176,7 +199,9 @@ pub fn tcp(source: (Ipv4Addr, u16), sequence: u32, flags: u8, payload: &[u8]) ->
     segment.extend(sequence.to_be_bytes());
     segment.extend([0, 0, 0, 0, 5 << 4, flags, 0xff, 0xff, 0, 0, 0, 0]);
     segment.extend(payload);
-    let length = u16::try_from(segment.len()).expect("it fits a frame").to_be_bytes();
+    let length = u16::try_from(segment.len())
+        .expect("it fits a frame")
+        .to_be_bytes();
     let (from, to) = (source.0.octets(), GUEST.octets());
     let sum = checksum(&[&from, &to, &[0, 6], &length, &segment]);
     segment[16..18].copy_from_slice(&sum);
@@ -186,7 +211,9 @@ pub fn tcp(source: (Ipv4Addr, u16), sequence: u32, flags: u8, payload: &[u8]) ->
 /// The Internet checksum (RFC 1071) over parts of even length; only the last may be odd.
 fn checksum(parts: &[&[u8]]) -> [u8; 2] {
     let words = parts.iter().flat_map(|part| part.chunks(2));
-    let mut sum: u32 = words.map(|word| u32::from(word[0]) << 8 | word.get(1).map_or(0, |&low| u32::from(low))).sum();
+    let mut sum: u32 = words
+        .map(|word| u32::from(word[0]) << 8 | word.get(1).map_or(0, |&low| u32::from(low)))
+        .sum();
     while sum > 0xffff {
         sum = (sum & 0xffff) + (sum >> 16);
     }
@@ -203,6 +230,9 @@ mod tests {
         let packet = ipv4(HOST, 6, b"abc");
         assert_eq!(checksum(&[&packet[..20]]), [0, 0]);
         // RFC 1071, 3.
-        assert_eq!(checksum(&[&[0x00, 0x01, 0xf2, 0x03, 0xf4, 0xf5, 0xf6, 0xf7]]), [0x22, 0x0d]);
+        assert_eq!(
+            checksum(&[&[0x00, 0x01, 0xf2, 0x03, 0xf4, 0xf5, 0xf6, 0xf7]]),
+            [0x22, 0x0d]
+        );
     }
 }

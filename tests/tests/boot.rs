@@ -37,9 +37,20 @@ fn assert_serves(app: &str, address: SocketAddr) {
     match app {
         "hello" => assert_eq!(response.text(), "hello\n"),
         "2048" => {
-            assert_eq!(response.field("Content-Type"), Some("text/html; charset=utf-8"));
-            assert!(response.text().starts_with("<!doctype html>"), "{}", response.text());
-            assert!(response.text().contains("<title>2048"), "{}", response.text());
+            assert_eq!(
+                response.field("Content-Type"),
+                Some("text/html; charset=utf-8")
+            );
+            assert!(
+                response.text().starts_with("<!doctype html>"),
+                "{}",
+                response.text()
+            );
+            assert!(
+                response.text().contains("<title>2048"),
+                "{}",
+                response.text()
+            );
         }
         other => panic!("what does {other} serve?"),
     }
@@ -108,9 +119,15 @@ fn the_tool_boots_the_image_that_is_shipped() {
     for app in ["2048", "hello"] {
         let mut guest = lab.machine(app).start();
         guest.wait_until_it_listens();
-        let made = std::fs::read(guest.folder().path().join(format!("{app}.img"))).expect("it was booted");
+        let made =
+            std::fs::read(guest.folder().path().join(format!("{app}.img"))).expect("it was booted");
         let shipped = std::fs::read(lab.image(app, "virt")).expect("it was built");
-        assert!(made == shipped, "{app}: {} bytes were booted, {} are shipped", made.len(), shipped.len());
+        assert!(
+            made == shipped,
+            "{app}: {} bytes were booted, {} are shipped",
+            made.len(),
+            shipped.len()
+        );
         // Linux Documentation/arch/arm64/booting.rst, "Call the kernel image".
         assert_eq!(&shipped[56..60], b"ARM\x64", "{app}");
     }
@@ -119,9 +136,18 @@ fn the_tool_boots_the_image_that_is_shipped() {
 /// QEMU's words for a network whose guest port 8080 is at `port` of this machine.
 fn network(port: u16) -> Vec<String> {
     let netdev = format!("user,id=net0,hostfwd=tcp:127.0.0.1:{port}-:8080");
-    let words = ["-netdev", &netdev, "-device", "virtio-net-device,netdev=net0"];
+    let words = [
+        "-netdev",
+        &netdev,
+        "-device",
+        "virtio-net-device,netdev=net0",
+    ];
     let modern = ["-global", "virtio-mmio.force-legacy=false"];
-    words.iter().chain(&modern).map(ToString::to_string).collect()
+    words
+        .iter()
+        .chain(&modern)
+        .map(ToString::to_string)
+        .collect()
 }
 
 #[test]
@@ -130,7 +156,18 @@ fn a_second_core_is_left_alone() {
     let port = free_port();
     let image = lab.image("2048", "virt").display().to_string();
     let network = network(port);
-    let mut words = vec!["-M", "virt,gic-version=2", "-cpu", "cortex-a57", "-smp", "2", "-m", "64M", "-kernel", &image];
+    let mut words = vec![
+        "-M",
+        "virt,gic-version=2",
+        "-cpu",
+        "cortex-a57",
+        "-smp",
+        "2",
+        "-m",
+        "64M",
+        "-kernel",
+        &image,
+    ];
     words.extend(network.iter().map(String::as_str));
     let mut guest = lab.qemu(&words);
     guest.wait_for_line("listening on TCP port");
@@ -150,12 +187,26 @@ fn an_image_runs_wherever_it_is_loaded() {
     let Some(lab) = Lab::open() else { return };
     let folder = lab.folder();
     let trampoline = folder.path().join("trampoline");
-    std::fs::write(&trampoline, TRAMPOLINE.map(u32::to_le_bytes).concat()).expect("the folder is ours");
-    let image = format!("loader,file={},addr=0x42200000,force-raw=on", lab.image("2048", "virt").display());
-    let start = format!("loader,file={},addr=0x43000000,force-raw=on,cpu-num=0", trampoline.display());
+    std::fs::write(&trampoline, TRAMPOLINE.map(u32::to_le_bytes).concat())
+        .expect("the folder is ours");
+    let image = format!(
+        "loader,file={},addr=0x42200000,force-raw=on",
+        lab.image("2048", "virt").display()
+    );
+    let start = format!(
+        "loader,file={},addr=0x43000000,force-raw=on,cpu-num=0",
+        trampoline.display()
+    );
     let port = free_port();
     let network = network(port);
-    let mut words = vec!["-M", "virt,gic-version=3", "-cpu", "cortex-a57", "-m", "64M"];
+    let mut words = vec![
+        "-M",
+        "virt,gic-version=3",
+        "-cpu",
+        "cortex-a57",
+        "-m",
+        "64M",
+    ];
     words.extend(["-device", &image, "-device", &start]);
     words.extend(network.iter().map(String::as_str));
     let mut guest = lab.qemu(&words);
@@ -182,26 +233,47 @@ fn the_log_is_as_detailed_as_asked() {
 fn an_app_listens_where_it_is_told() {
     let Some(lab) = Lab::open() else { return };
     let console = serves(&lab, "hello", &["--arg", "port=81"]);
-    assert!(console.contains("listening on TCP port 81: http://10.0.2.15:81/"), "{console}");
+    assert!(
+        console.contains("listening on TCP port 81: http://10.0.2.15:81/"),
+        "{console}"
+    );
 }
 
 /// Boot arguments that are wrong on a machine, and what the console must say.
 const WRONG_ARGUMENTS: [(&[&str], &str); 8] = [
-    (&["prot=80"], "unknown boot argument `prot`; known are: port, log, ip, gateway"),
-    (&["port=65536"], "port=65536: expected a number from 0 to 65535"),
+    (
+        &["prot=80"],
+        "unknown boot argument `prot`; known are: port, log, ip, gateway",
+    ),
+    (
+        &["port=65536"],
+        "port=65536: expected a number from 0 to 65535",
+    ),
     (&["port="], "port=: expected a number"),
     (&["port=1", "port=2"], "`port` is given twice"),
-    (&["ip=10.0.2.15"], "ip=10.0.2.15: expected an address with its network's prefix"),
+    (
+        &["ip=10.0.2.15"],
+        "ip=10.0.2.15: expected an address with its network's prefix",
+    ),
     (&["ip=10.0.2.300/24"], "ip=10.0.2.300/24: expected"),
     (&["gateway=10.0.2.2"], "gateway=10.0.2.2: expected"),
-    (&["log=loud"], "log=loud: expected off, error, warn, info, debug or trace"),
+    (
+        &["log=loud"],
+        "log=loud: expected off, error, warn, info, debug or trace",
+    ),
 ];
 
 fn assert_refused(mut guest: Guest, sentence: &str) {
     assert_eq!(guest.wait_for_exit(), 2, "{sentence}:\n{}", guest.console());
     let console = guest.console();
-    let errors: Vec<&str> = console.lines().filter(|line| line.contains("ERROR")).collect();
-    assert!(errors.iter().any(|line| line.contains(sentence)), "{sentence:?} is missing:\n{console}");
+    let errors: Vec<&str> = console
+        .lines()
+        .filter(|line| line.contains("ERROR"))
+        .collect();
+    assert!(
+        errors.iter().any(|line| line.contains(sentence)),
+        "{sentence:?} is missing:\n{console}"
+    );
     assert!(!console.contains("listening"), "{console}");
 }
 
@@ -209,7 +281,9 @@ fn assert_refused(mut guest: Guest, sentence: &str) {
 fn wrong_boot_arguments_are_named_and_stop_a_machine() {
     let Some(lab) = Lab::open() else { return };
     for (arguments, sentence) in WRONG_ARGUMENTS {
-        let machine = arguments.iter().fold(lab.machine("hello"), |machine, word| machine.argument(word));
+        let machine = arguments
+            .iter()
+            .fold(lab.machine("hello"), |machine, word| machine.argument(word));
         assert_refused(machine.start(), sentence);
     }
 }
@@ -218,8 +292,14 @@ fn wrong_boot_arguments_are_named_and_stop_a_machine() {
 fn wrong_boot_arguments_are_named_and_stop_a_process() {
     let Some(lab) = Lab::open() else { return };
     let cases: [(&[&str], &str); 5] = [
-        (&["prot=80"], "unknown boot argument `prot`; known are: port, log"),
-        (&["log=loud"], "log=loud: expected off, error, warn, info, debug or trace"),
+        (
+            &["prot=80"],
+            "unknown boot argument `prot`; known are: port, log",
+        ),
+        (
+            &["log=loud"],
+            "log=loud: expected off, error, warn, info, debug or trace",
+        ),
         (&["port=2"], "`port` is given twice"),
         (&["verbose"], "`verbose` is not of the form key=value"),
         (&["=1"], "`=1` is not of the form key=value"),
@@ -232,7 +312,18 @@ fn wrong_boot_arguments_are_named_and_stop_a_process() {
 /// QEMU with semihosting and no network, for an image and its command line.
 fn bare(lab: &Lab, app: &str, line: &str, more: &[&str]) -> Guest {
     let image = lab.image(app, "virt").display().to_string();
-    let mut words = vec!["-M", "virt", "-cpu", "cortex-a57", "-m", "64M", "-nic", "none", "-kernel", &image];
+    let mut words = vec![
+        "-M",
+        "virt",
+        "-cpu",
+        "cortex-a57",
+        "-m",
+        "64M",
+        "-nic",
+        "none",
+        "-kernel",
+        &image,
+    ];
     words.extend(["-append", line]);
     words.extend(more);
     lab.qemu(&words)
@@ -243,16 +334,26 @@ const SEMIHOSTING: [&str; 2] = ["-semihosting-config", "enable=on,target=native"
 #[test]
 fn words_without_a_key_stop_a_machine() {
     let Some(lab) = Lab::open() else { return };
-    assert_refused(bare(&lab, "hello", "verbose", &SEMIHOSTING), "`verbose` is not of the form key=value");
+    assert_refused(
+        bare(&lab, "hello", "verbose", &SEMIHOSTING),
+        "`verbose` is not of the form key=value",
+    );
 }
 
 #[test]
 fn help_lists_the_boot_arguments() {
     let Some(lab) = Lab::open() else { return };
-    for mut guest in [bare(&lab, "hello", "help", &SEMIHOSTING), lab.process("hello", &["--help"])] {
+    for mut guest in [
+        bare(&lab, "hello", "help", &SEMIHOSTING),
+        lab.process("hello", &["--help"]),
+    ] {
         assert_eq!(guest.wait_for_exit(), 0, "{}", guest.console());
         for key in ["  port ", "  log "] {
-            assert!(guest.console().contains(key), "{key} is missing:\n{}", guest.console());
+            assert!(
+                guest.console().contains(key),
+                "{key} is missing:\n{}",
+                guest.console()
+            );
         }
     }
 }
@@ -272,8 +373,22 @@ fn two_network_cards_are_no_trouble() {
     let image = lab.image("hello", "virt").display().to_string();
     let port = free_port();
     let network = network(port);
-    let mut words = vec!["-M", "virt", "-cpu", "cortex-a57", "-m", "64M", "-kernel", &image];
-    words.extend(["-netdev", "user,id=net1", "-device", "virtio-net-device,netdev=net1,mac=52:54:00:12:34:57"]);
+    let mut words = vec![
+        "-M",
+        "virt",
+        "-cpu",
+        "cortex-a57",
+        "-m",
+        "64M",
+        "-kernel",
+        &image,
+    ];
+    words.extend([
+        "-netdev",
+        "user,id=net1",
+        "-device",
+        "virtio-net-device,netdev=net1,mac=52:54:00:12:34:57",
+    ]);
     words.extend(network.iter().map(String::as_str));
     let mut guest = lab.qemu(&words);
     guest.wait_for_line("one more network card");
@@ -312,14 +427,23 @@ fn place(code: &str) -> String {
 
 fn backtrace(guest: &Guest) -> Vec<String> {
     let console = guest.console();
-    console.lines().skip_while(|line| *line != "backtrace:").skip(1).map(str::to_owned).collect()
+    console
+        .lines()
+        .skip_while(|line| *line != "backtrace:")
+        .skip(1)
+        .map(str::to_owned)
+        .collect()
 }
 
 /// The backtrace must name this function and place, be it inlined or not.
 fn assert_in_backtrace(guest: &Guest, function: &str, place: &str) {
     let named = format!(" {function} ({place})");
     let found = backtrace(guest).iter().any(|line| line.ends_with(&named));
-    assert!(found, "the backtrace does not name{named}:\n{}", guest.console());
+    assert!(
+        found,
+        "the backtrace does not name{named}:\n{}",
+        guest.console()
+    );
 }
 
 /// The backtrace must have this function and place as the call itself, not as what a neighbouring
@@ -327,8 +451,14 @@ fn assert_in_backtrace(guest: &Guest, function: &str, place: &str) {
 fn assert_calls(guest: &Guest, function: &str, place: &str) {
     let named = format!(" {function} ({place})");
     let lines = backtrace(guest);
-    let mut calls = lines.iter().filter(|line| line.trim_start().starts_with('#') && line.contains(" image+0x"));
-    assert!(calls.any(|line| line.ends_with(&named)), "the backtrace has no call{named}:\n{}", guest.console());
+    let mut calls = lines
+        .iter()
+        .filter(|line| line.trim_start().starts_with('#') && line.contains(" image+0x"));
+    assert!(
+        calls.any(|line| line.ends_with(&named)),
+        "the backtrace has no call{named}:\n{}",
+        guest.console()
+    );
 }
 
 #[test]
@@ -337,21 +467,51 @@ fn a_panic_says_what_and_where() {
     let mut guest = crash(&lab, "panic").start();
     assert_eq!(guest.wait_for_exit(), CRASHED, "{}", guest.console());
     let console = guest.console();
-    let mut lines = console.lines().skip_while(|line| !line.starts_with("PANIC:"));
-    assert_eq!(lines.next(), Some("PANIC: planned panic number 7"), "{console}");
+    let mut lines = console
+        .lines()
+        .skip_while(|line| !line.starts_with("PANIC:"));
+    assert_eq!(
+        lines.next(),
+        Some("PANIC: planned panic number 7"),
+        "{console}"
+    );
     let place = place("panic!(\"planned");
-    assert!(lines.next().unwrap_or_default().starts_with(&format!("  at {place}:")), "{console}");
+    assert!(
+        lines
+            .next()
+            .unwrap_or_default()
+            .starts_with(&format!("  at {place}:")),
+        "{console}"
+    );
     assert_calls(&guest, "{async_fn#0}", &place);
-    assert!(console.contains("the guest stopped: PANIC: planned panic number 7"), "{console}");
+    assert!(
+        console.contains("the guest stopped: PANIC: planned panic number 7"),
+        "{console}"
+    );
 }
 
 /// Boots the guest that makes this mistake; returns it when its console has said so.
 fn caught(lab: &Lab, how: &str, access: &str, what: &str) -> Guest {
     let mut guest = crash(lab, how).start();
-    assert_eq!(guest.wait_for_exit(), CRASHED, "{how}:\n{}", guest.console());
+    assert_eq!(
+        guest.wait_for_exit(),
+        CRASHED,
+        "{how}:\n{}",
+        guest.console()
+    );
     let sentence = guest.wait_for_line("EXCEPTION: ");
-    assert!(sentence.contains(access) && sentence.ends_with(what), "{how}: {sentence}");
-    for words in ["ESR 0x", "FAR 0x", "ELR 0x", "x0 ", "sp ", "the guest stopped: EXCEPTION: "] {
+    assert!(
+        sentence.contains(access) && sentence.ends_with(what),
+        "{how}: {sentence}"
+    );
+    for words in [
+        "ESR 0x",
+        "FAR 0x",
+        "ELR 0x",
+        "x0 ",
+        "sp ",
+        "the guest stopped: EXCEPTION: ",
+    ] {
         guest.wait_for_line(words);
     }
     guest
@@ -373,8 +533,16 @@ fn forbidden_writes_are_caught() {
     let Some(lab) = Lab::open() else { return };
     let cases = [
         ("code", "write to ", "code, which is read-only"),
-        ("constant", "write to ", "constants, which are read-only and not executable"),
-        ("null", "write to 0x0, ", "the unmapped first page (a null pointer)"),
+        (
+            "constant",
+            "write to ",
+            "constants, which are read-only and not executable",
+        ),
+        (
+            "null",
+            "write to 0x0, ",
+            "the unmapped first page (a null pointer)",
+        ),
     ];
     for (how, access, what) in cases {
         let guest = caught(&lab, how, access, what);
@@ -385,10 +553,21 @@ fn forbidden_writes_are_caught() {
 #[test]
 fn crashes_are_reported_at_el2_and_with_gic2_too() {
     let Some(lab) = Lab::open() else { return };
-    for options in [["--virtualization", "--gic=3"], ["--virtualization", "--gic=2"]] {
-        for (how, line) in [("panic", "PANIC: planned"), ("null", "EXCEPTION: write to 0x0")] {
+    for options in [
+        ["--virtualization", "--gic=3"],
+        ["--virtualization", "--gic=2"],
+    ] {
+        for (how, line) in [
+            ("panic", "PANIC: planned"),
+            ("null", "EXCEPTION: write to 0x0"),
+        ] {
             let mut guest = crash(&lab, how).options(&options).start();
-            assert_eq!(guest.wait_for_exit(), CRASHED, "{how} {options:?}:\n{}", guest.console());
+            assert_eq!(
+                guest.wait_for_exit(),
+                CRASHED,
+                "{how} {options:?}:\n{}",
+                guest.console()
+            );
             guest.wait_for_line(line);
         }
     }
@@ -401,7 +580,12 @@ fn without_semihosting_a_guest_still_ends() {
     let Some(lab) = Lab::open() else { return };
     for machine in ["virt", "virt,virtualization=on"] {
         let mut guest = bare(&lab, "crash", "how=panic", &["-M", machine]);
-        assert_eq!(guest.wait_for_exit(), 0, "{machine}: -no-reboot turns a reset into an end:\n{}", guest.console());
+        assert_eq!(
+            guest.wait_for_exit(),
+            0,
+            "{machine}: -no-reboot turns a reset into an end:\n{}",
+            guest.console()
+        );
         guest.wait_for_line("PANIC: planned panic number 7");
         guest.wait_for_line("backtrace:");
         let mut guest = bare(&lab, "crash", "how=null", &["-M", machine]);
@@ -409,8 +593,17 @@ fn without_semihosting_a_guest_still_ends() {
         guest.wait_for_line("EXCEPTION: write to 0x0");
         for how in ["error", "return"] {
             let mut guest = bare(&lab, "crash", &format!("how={how}"), &["-M", machine]);
-            assert_eq!(guest.wait_for_exit(), 0, "{machine} {how}:\n{}", guest.console());
-            assert!(!guest.console().contains("EXCEPTION"), "{}", guest.console());
+            assert_eq!(
+                guest.wait_for_exit(),
+                0,
+                "{machine} {how}:\n{}",
+                guest.console()
+            );
+            assert!(
+                !guest.console().contains("EXCEPTION"),
+                "{}",
+                guest.console()
+            );
         }
     }
 }

@@ -27,12 +27,26 @@ fn a_wrong_name_is_answered_with_the_known_ones() {
     let Some(lab) = Lab::open() else { return };
     for command in ["run", "build"] {
         let console = fails(&lab, &[command, "helo"]);
-        for words in ["no app \"helo\"", "did you mean \"hello\"?", "known apps: 2048, hello"] {
-            assert!(console.contains(words), "{command}: {words:?} is missing:\n{console}");
+        for words in [
+            "no app \"helo\"",
+            "did you mean \"hello\"?",
+            "known apps: 2048, hello",
+        ] {
+            assert!(
+                console.contains(words),
+                "{command}: {words:?} is missing:\n{console}"
+            );
         }
         let console = fails(&lab, &[command, "hello", "--board", "vrit"]);
-        for words in ["no board \"vrit\"", "did you mean \"virt\"?", "known boards: unix, virt"] {
-            assert!(console.contains(words), "{command}: {words:?} is missing:\n{console}");
+        for words in [
+            "no board \"vrit\"",
+            "did you mean \"virt\"?",
+            "known boards: unix, virt",
+        ] {
+            assert!(
+                console.contains(words),
+                "{command}: {words:?} is missing:\n{console}"
+            );
         }
     }
     let console = fails(&lab, &["run", "raspberry"]);
@@ -45,7 +59,10 @@ fn guests_of_the_tests_are_not_offered() {
     let mut command = lab.command(&["apps"]);
     assert_eq!(command.wait_for_exit(), 0, "{}", command.console());
     let console = command.console();
-    assert!(console.contains("2048") && console.contains("hello"), "{console}");
+    assert!(
+        console.contains("2048") && console.contains("hello"),
+        "{console}"
+    );
     assert!(!console.contains("crash"), "{console}");
 }
 
@@ -56,8 +73,14 @@ fn a_port_in_use_is_named() {
     let port = taken.local_addr().expect("it is bound").port().to_string();
     for board in ["virt", "unix"] {
         let console = fails(&lab, &["run", "hello", "--board", board, "--port", &port]);
-        assert!(console.contains(&format!("port {port} ")), "{board}:\n{console}");
-        assert!(console.contains("--port"), "{board} gives no advice:\n{console}");
+        assert!(
+            console.contains(&format!("port {port} ")),
+            "{board}:\n{console}"
+        );
+        assert!(
+            console.contains("--port"),
+            "{board} gives no advice:\n{console}"
+        );
     }
 }
 
@@ -96,15 +119,24 @@ fn wrong_options_are_explained() {
     let Some(lab) = Lab::open() else { return };
     let cases: [(&[&str], &str); 6] = [
         (&["run", "hello", "--memory", "64M"], "--board virt"),
-        (&["run", "hello", "--board", "virt", "--memory", "lots"], "such as 6M"),
-        (&["run", "hello", "--board", "virt", "--arg", "novalue"], "key=value"),
+        (
+            &["run", "hello", "--board", "virt", "--memory", "lots"],
+            "such as 6M",
+        ),
+        (
+            &["run", "hello", "--board", "virt", "--arg", "novalue"],
+            "key=value",
+        ),
         (&["run", "hello", "--board", "virt", "--gic", "5"], "--gic"),
         (&["rum", "hello"], "run"),
         (&["run"], "<APP>"),
     ];
     for (words, advice) in cases {
         let console = fails(&lab, words);
-        assert!(console.contains(advice), "{words:?}: {advice:?} is missing:\n{console}");
+        assert!(
+            console.contains(advice),
+            "{words:?}: {advice:?} is missing:\n{console}"
+        );
     }
 }
 
@@ -120,23 +152,35 @@ fn a_machine_that_qemu_does_not_know_is_an_error() {
 #[test]
 fn too_little_memory_is_an_error_within_the_deadline() {
     let Some(lab) = Lab::open() else { return };
-    let mut guest = lab.machine("2048").options(&["--memory", "1M", "--timeout", "5"]).start();
+    let mut guest = lab
+        .machine("2048")
+        .options(&["--memory", "1M", "--timeout", "5"])
+        .start();
     assert_ne!(guest.wait_for_exit(), 0, "{}", guest.console());
-    assert!(guest.console().contains("memory"), "no advice:\n{}", guest.console());
+    assert!(
+        guest.console().contains("memory"),
+        "no advice:\n{}",
+        guest.console()
+    );
 }
 
 /// The processes below a guest's, once QEMU is one of them.
 fn machines(guest: &Guest) -> Vec<u32> {
     wait_until("QEMU below the tool", DEADLINE, || {
         let children = children(guest.pid());
-        let started = children.iter().any(|child| program(*child).is_some_and(|name| name.starts_with("qemu")));
+        let started = children
+            .iter()
+            .any(|child| program(*child).is_some_and(|name| name.starts_with("qemu")));
         started.then_some(children)
     })
 }
 
 fn assert_gone(processes: &[u32]) {
     wait_until("the end of QEMU", DEADLINE, || {
-        processes.iter().all(|process| program(*process).is_none()).then_some(())
+        processes
+            .iter()
+            .all(|process| program(*process).is_none())
+            .then_some(())
     });
 }
 
@@ -144,14 +188,25 @@ fn assert_gone(processes: &[u32]) {
 fn a_guest_that_never_answers_is_given_up() {
     let Some(lab) = Lab::open() else { return };
     let start = Instant::now();
-    let mut guest = lab.machine("crash").argument("how=hang").options(&["--timeout", "3"]).start();
+    let mut guest = lab
+        .machine("crash")
+        .argument("how=hang")
+        .options(&["--timeout", "3"])
+        .start();
     let processes = machines(&guest);
     assert_ne!(guest.wait_for_exit(), 0, "{}", guest.console());
-    assert!(start.elapsed() >= Duration::from_secs(3), "it was given up early:\n{}", guest.console());
+    assert!(
+        start.elapsed() >= Duration::from_secs(3),
+        "it was given up early:\n{}",
+        guest.console()
+    );
     guest.wait_for_line("the guest did not answer within");
     // What it said last, and what to try.
     let advice = guest.wait_for_line("error: ");
-    assert!(advice.contains("its last line was ") && advice.contains("; try "), "{advice}");
+    assert!(
+        advice.contains("its last line was ") && advice.contains("; try "),
+        "{advice}"
+    );
     assert_gone(&processes);
 }
 
@@ -163,10 +218,19 @@ fn ctrl_c_ends_the_guest() {
         guest.wait_until_it_listens();
         let processes = machines(&guest);
         guest.signal(signal);
-        assert_eq!(guest.wait_for_exit(), INTERRUPTED, "{signal}:\n{}", guest.console());
+        assert_eq!(
+            guest.wait_for_exit(),
+            INTERRUPTED,
+            "{signal}:\n{}",
+            guest.console()
+        );
         // At once: the tool waits for what it ends.
         for process in processes {
-            assert_eq!(program(process), None, "{signal}: process {process} is left over");
+            assert_eq!(
+                program(process),
+                None,
+                "{signal}: process {process} is left over"
+            );
         }
         assert!(!guest.console().contains("panicked"), "{}", guest.console());
     }

@@ -11,7 +11,8 @@ use landfall::{Heap, Info, Sockets};
 /// use landfall::{Heap, Info};
 ///
 /// let heap = Some(Heap { used: 1, free: 2 });
-/// let info = Info { board: "virt", cpu: "Cortex-A57", uptime_ms: 9, heap, sockets: None };
+/// let (board, cpu) = ("virt", "Cortex-A57");
+/// let info = Info { board, cpu, unix_seconds: None, uptime_ms: 9, heap, sockets: None };
 /// assert!(app_2048::status::json(&info).ends_with(
 ///     r#""uptime_ms":9,"heap":{"used":1,"free":2,"total":3},"sockets":null}"#
 /// ));
@@ -21,10 +22,11 @@ pub fn json(info: &Info) -> String {
     // Writing to a String cannot fail.
     let _ = write!(
         json,
-        r#"{{"app":"2048","version":{},"board":{},"cpu":{},"uptime_ms":{},"heap":{},"sockets":{}}}"#,
+        r#"{{"app":"2048","version":{},"board":{},"cpu":{},"unix_seconds":{},"uptime_ms":{},"heap":{},"sockets":{}}}"#,
         Quoted(env!("CARGO_PKG_VERSION")),
         Quoted(info.board),
         Quoted(info.cpu),
+        OrNull(info.unix_seconds),
         info.uptime_ms,
         OrNull(info.heap.map(HeapObject)),
         OrNull(info.sockets.map(SocketsObject)),
@@ -100,6 +102,7 @@ mod tests {
         let info = Info {
             board: "virt",
             cpu: "Cortex-A57",
+            unix_seconds: Some(1_800_000_000),
             uptime_ms: 12,
             heap: Some(Heap {
                 used: 100,
@@ -116,7 +119,7 @@ mod tests {
         assert_eq!(
             json(&info),
             format!(
-                r#"{{"app":"2048","version":"{version}","board":"virt","cpu":"Cortex-A57","uptime_ms":12,"heap":{{"used":100,"free":900,"total":1000}},"sockets":{{"tcp":{{"half_open":1,"open":2,"closing":3,"time_wait":4}}}}}}"#
+                r#"{{"app":"2048","version":"{version}","board":"virt","cpu":"Cortex-A57","unix_seconds":1800000000,"uptime_ms":12,"heap":{{"used":100,"free":900,"total":1000}},"sockets":{{"tcp":{{"half_open":1,"open":2,"closing":3,"time_wait":4}}}}}}"#
             )
         );
     }
@@ -126,6 +129,7 @@ mod tests {
         let info = Info {
             board: "unix",
             cpu: "",
+            unix_seconds: None,
             uptime_ms: 0,
             heap: None,
             sockets: None,

@@ -15,6 +15,7 @@ fn info() -> Info {
     Info {
         board: "test",
         cpu: "none \"at all\"",
+        unix_seconds: None,
         uptime_ms: 42,
         heap,
         sockets: None,

@@ -42,6 +42,10 @@ impl Platform for Unix {
         time::now_us()
     }
 
+    fn unix_seconds(&self) -> Option<u64> {
+        time::unix_seconds()
+    }
+
     fn dispatch_interrupts(&self) {}
 
     fn sleep(&self, deadline_us: Option<u64>) {

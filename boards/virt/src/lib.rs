@@ -1,6 +1,6 @@
 //! The board `virt`: the machine of that name of QEMU and KVM, aarch64.
 //!
-//! Everything is found through the device tree. Boot, as [`start`] does it: the console, before
+//! Everything is found through the device tree. Boot, as `start` does it: the console, before
 //! the MMU is on; the map of memory and the MMU (`memory`); the heap; the interrupt controller
 //! (`irq`) and timer (`time`); entropy; the network card (`net`); then the runtime. What can fail
 //! says on the console what it tries before it does.
@@ -43,7 +43,7 @@ pub fn start(device_tree: usize, app: App) -> ! {
     );
     power::set_conduit(machine.psci);
     let tree = memory::init(&machine);
-    time::init();
+    time::init(&machine);
     irq::init(&machine);
     let mut slots = net::probe(&machine);
     let seed = entropy::seed(tree.rng_seed().ok().flatten(), slots.entropy.take());
@@ -73,6 +73,10 @@ impl Platform for Virt {
 
     fn now_us(&self) -> u64 {
         time::now_us()
+    }
+
+    fn unix_seconds(&self) -> Option<u64> {
+        time::unix_seconds()
     }
 
     fn dispatch_interrupts(&self) {

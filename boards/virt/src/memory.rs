@@ -1,7 +1,7 @@
 //! The map of memory: page tables, the MMU, and the heap.
 
 use crate::{machine::Machine, power};
-use core::{cell::Cell, mem::MaybeUninit, ops::Range};
+use core::{cell::Cell, ops::Range};
 use critical_section::Mutex;
 use landfall_arch::{
     boot_log, image, mmu,
@@ -17,6 +17,8 @@ const TABLES: usize = 24;
 static POOL: Mutex<Cell<Option<&'static mut [Table; TABLES]>>> = {
     static mut STORAGE: [Table; TABLES] = [const { Table::EMPTY }; TABLES];
     // SAFETY: The only reference to `STORAGE`, whose name ends with this block.
+    // The plain `&mut STORAGE` that this lint prefers is what `static_mut_refs` warns of.
+    #[allow(clippy::deref_addrof)]
     Mutex::new(Cell::new(Some(unsafe { &mut *(&raw mut STORAGE) })))
 };
 
@@ -39,13 +41,17 @@ pub(crate) fn init(machine: &Machine) -> DeviceTree<'static> {
     let Some(free) = free else {
         fail(format_args!("no RAM is free beside the image"));
     };
-    let (tree, heap) = move_tree(machine.tree, free);
+    let (tree, free) = move_tree(machine.tree, free);
     boot_log!(
         "heap of {} KiB at {:#x}",
-        heap.len() >> 10,
-        heap.as_ptr() as usize
+        (free.end - free.start) >> 10,
+        free.start
     );
-    landfall::heap::init(heap);
+    // SAFETY: Mapped RAM that nobody uses: outside of the image, of what the firmware reserved and
+    // of the device tree.
+    landfall::heap::init(unsafe {
+        core::slice::from_raw_parts_mut(free.start as *mut _, (free.end - free.start) as usize)
+    });
     // Its words were read before; a copy reads the same.
     DeviceTree::new(tree).unwrap_or_else(|error| fail(format_args!("copied device tree: {error}")))
 }
@@ -81,29 +87,25 @@ fn outside(range: &Range<u64>, hole: &Range<u64>) -> [Range<u64>; 2] {
     ]
 }
 
-/// Copies the device tree to the start of `free`; returns it and the rest.
-fn move_tree(
-    tree: &'static [u32],
-    free: Range<u64>,
-) -> (&'static [u32], &'static mut [MaybeUninit<u8>]) {
+/// Copies the device tree to the start of `free`; returns the copy and the rest.
+fn move_tree(tree: &[u32], free: Range<u64>) -> (&'static [u32], Range<u64>) {
     let words = DeviceTree::new(tree).map_or(tree.len(), |it| it.used_words());
-    let bytes = (4 * words).next_multiple_of(64);
-    let (start, length) = (free.start as usize, (free.end - free.start) as usize);
-    if length < 2 * bytes {
+    let rest = free.start + (4 * words as u64).next_multiple_of(64)..free.end;
+    if rest.end.saturating_sub(rest.start) < PAGE {
         fail(format_args!(
-            "only {length} bytes of RAM are free beside the image"
+            "too little RAM is free beside the image: {free:#x?}"
         ));
     }
-    // SAFETY: `free` is mapped RAM that nobody uses: it lies outside the image and what the
+    let copy = free.start as *mut u32;
+    // SAFETY: `free` is mapped RAM that nobody uses: it lies outside of the image and of what the
     // firmware reserved. The old tree may overlap the new one, which `copy` allows, and is not
     // used after it.
-    unsafe {
-        core::ptr::copy(tree.as_ptr(), start as *mut u32, words);
-        let tree = core::slice::from_raw_parts_mut(start as *mut u32, words);
-        DeviceTree::shrink(tree);
-        let heap = core::slice::from_raw_parts_mut((start + bytes) as *mut _, length - bytes);
-        (tree, heap)
-    }
+    let copy = unsafe {
+        core::ptr::copy(tree.as_ptr(), copy, words);
+        core::slice::from_raw_parts_mut(copy, words)
+    };
+    DeviceTree::shrink(copy);
+    (copy, rest)
 }
 
 fn fail(why: core::fmt::Arguments<'_>) -> ! {

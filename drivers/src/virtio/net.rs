@@ -248,3 +248,24 @@ impl embassy_net_driver::TxToken for TxToken<'_> {
         result
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_token_gives_its_buffer_back_once() {
+        let mut lent = Lent::new();
+        lent.put(5, Box::new([7; BUFFER]));
+        assert_eq!(lent.take(5).unwrap()[0], 7);
+        assert!(lent.take(5).is_none(), "completed twice");
+    }
+
+    #[test]
+    fn a_token_that_the_device_made_up_gives_nothing() {
+        let mut lent = Lent::new();
+        for token in [0, RING as u16, u16::MAX] {
+            assert!(lent.take(token).is_none(), "{token}");
+        }
+    }
+}
