@@ -236,7 +236,12 @@ impl Guest {
                 .lines()
                 .rfind(|line| !line.trim().is_empty())
         {
-            bail!("the guest could not be started: {complaint}");
+            // What QEMU says when image and device tree do not fit.
+            let advice = match complaint.contains("Not enough space") {
+                true => "; try more --memory",
+                false => "",
+            };
+            bail!("the guest could not be started: {complaint}{advice}");
         }
         let code = status
             .code()

@@ -5,7 +5,8 @@ use core::cell::Cell;
 use core::net::SocketAddr;
 
 use edge_http::Method;
-use embassy_time::Instant;
+use embassy_time::{Duration, Instant};
+use log::debug;
 
 use crate::body::{Incoming, State};
 use crate::buffers::{Buffers, Input, Pool};
@@ -14,6 +15,10 @@ use crate::head::{Head, Scan, Scanner, target_and_fields};
 use crate::link::{End, Failure, Link, Socket};
 use crate::response::Persistence;
 use crate::{Handler, Limits, Request, Response, StatusCode};
+
+/// How long a new connection may take to say something before it counts as idle, which others may
+/// take the place of.
+const FRESH: Duration = Duration::from_secs(1);
 
 /// What all connections of a server share.
 pub(crate) struct Shared<H> {
@@ -42,9 +47,16 @@ pub(crate) async fn run<S: Socket, H: Handler>(shared: &Shared<H>, socket: S, pe
 
 /// Answers requests, and holds buffers only while there are any.
 async fn converse<S: Socket, H: Handler>(shared: &Shared<H>, link: &mut Link<'_, S>) -> End {
+    let idle = shared.limits.idle_timeout;
+    let fresh = FRESH.min(idle);
+    let mut wait = Until::Within(fresh);
     loop {
-        match link.readable(Until::Idle(shared.limits.idle_timeout)).await {
+        match link.readable(wait).await {
             Ok(()) => {}
+            Err(Failure::Expired) if matches!(wait, Until::Within(_)) => {
+                wait = Until::Idle(idle - fresh);
+                continue;
+            }
             Err(Failure::Expired) => return End::Silent,
             Err(Failure::Broken) => return End::Abort,
         }
@@ -54,6 +66,7 @@ async fn converse<S: Socket, H: Handler>(shared: &Shared<H>, link: &mut Link<'_,
         if let Err(end) = end {
             return end;
         }
+        wait = Until::Idle(idle);
     }
 }
 
@@ -165,6 +178,11 @@ async fn answer<S: Socket, H: Handler>(
         (true, true) => Persistence::KeepAlive,
         (true, false) => Persistence::KeepAliveHttp10,
     };
+    debug!(
+        "{peer} {} {target} {}",
+        head.method,
+        response.status().line()
+    );
     send(link, output, &response, head.method, persistence).await?;
     if !stays {
         return Err(End::Answered);

@@ -96,7 +96,15 @@ impl Inner {
             return Err(Error::TooManyConnections);
         }
         let needed = self.config.rx_capacity() + self.config.tx_capacity() + CONNECTION_OVERHEAD;
-        let kept = self.config.memory_reserve.saturating_add(needed);
+        let app = self
+            .config
+            .app_memory
+            .saturating_mul(self.connections.len() + 1);
+        let kept = self
+            .config
+            .memory_reserve
+            .saturating_add(needed)
+            .saturating_add(app);
         match self.config.free_memory {
             Some(free) if free() < kept => Err(Error::OutOfMemory),
             _ => Ok(()),

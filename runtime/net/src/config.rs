@@ -117,6 +117,9 @@ pub struct Config {
     pub free_memory: Option<fn() -> usize>,
     /// No connection is made while fewer bytes than this would stay free.
     pub memory_reserve: usize,
+    /// Bytes of heap that the app may come to hold for each connection, beside the socket. They are
+    /// kept free for every connection that there is, so that a crowd cannot use up the memory.
+    pub app_memory: usize,
     /// How long a peer may take to complete a handshake that it began.
     pub half_open_timeout_ms: u64,
     /// How long an attempt to connect to a peer may take.
@@ -144,6 +147,7 @@ impl Config {
             max_time_wait: 128,
             free_memory: None,
             memory_reserve: 128 * 1024,
+            app_memory: 12 * 1024,
             half_open_timeout_ms: 10_000,
             connect_timeout_ms: 20_000,
             user_timeout_ms: 60_000,

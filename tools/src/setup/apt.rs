@@ -131,7 +131,7 @@ fn with_fresh_lists<T>(work: impl Fn() -> Result<T>) -> Result<T> {
 
 /// Reads the package lists anew. A failure is only a warning: often one suite of many is broken, and the
 /// package wanted is in another.
-fn update() {
+pub(crate) fn update() {
     if !privileged() {
         eprintln!("setup: apt's package lists may be old, and only root can update them");
         return;

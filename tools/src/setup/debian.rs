@@ -133,7 +133,8 @@ fn family() -> Result<[&'static str; 3]> {
     if let Some(family) = FAMILIES.into_iter().find(usable) {
         return Ok(family);
     }
-    apt::update_if_unknown(&[FAMILIES[0][0]]);
+    // The lists may know only a compiler of the past.
+    apt::update();
     FAMILIES
         .into_iter()
         .find(usable)
