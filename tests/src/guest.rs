@@ -44,6 +44,24 @@ impl Lab {
         Guest::start(command, Some((Ipv4Addr::LOCALHOST, port).into()), None)
     }
 
+    /// QEMU's `virt` machine without a network, for an image, its command line and more options.
+    pub fn bare(&self, app: &str, line: &str, more: &[&str]) -> Guest {
+        let image = self.image(app, "virt").display().to_string();
+        let mut words = vec![
+            "-M",
+            "virt",
+            "-cpu",
+            "cortex-a57",
+            "-m",
+            "64M",
+            "-nic",
+            "none",
+        ];
+        words.extend(["-kernel", &image, "-append", line]);
+        words.extend(more);
+        self.qemu(&words)
+    }
+
     /// Starts QEMU itself.
     pub fn qemu(&self, words: &[&str]) -> Guest {
         let mut command = self.supervised("qemu-system-aarch64");
