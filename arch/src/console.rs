@@ -23,7 +23,7 @@ pub fn write(bytes: &[u8]) {
     }
 }
 
-/// [`fmt::Write`] on [`write`].
+/// [`fmt::Write`] on [`write()`].
 #[derive(Clone, Copy, Debug)]
 pub struct Console;
 

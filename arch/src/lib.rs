@@ -6,7 +6,7 @@
 //! exports is the same on every CPU. Boards call it; it calls nobody but the board's
 //! `landfall_start`, which `#[landfall::main]` defines.
 //!
-//! Interrupts stay masked from the first instruction to the last. [`wait_for_interrupt`] returns
+//! Interrupts stay masked from the first instruction to the last. `wait_for_interrupt` returns
 //! when one is pending, and the board then asks its interrupt controller which; so there is no
 //! interrupt context, and code outside this crate needs no thought of reentrancy.
 #![no_std]
