@@ -16,6 +16,9 @@ use nix::unistd::Pid;
 use crate::lab::{Folder, Lab, free_port};
 use crate::{DEADLINE, Namespace, wait_until};
 
+/// The folder of the workspace.
+const WORKSPACE: &str = concat!(env!("CARGO_MANIFEST_DIR"), "/..");
+
 /// How an image is started by the tool.
 #[derive(Debug)]
 pub struct Machine<'a> {
@@ -71,10 +74,17 @@ impl Lab {
 
     /// Starts the tool, in the workspace.
     pub fn command(&self, words: &[&str]) -> Guest {
-        let mut command = self.supervised(self.tool());
-        command
-            .args(words)
-            .current_dir(concat!(env!("CARGO_MANIFEST_DIR"), "/.."));
+        self.in_workspace(self.tool().as_os_str(), words)
+    }
+
+    /// Starts cargo, in the workspace.
+    pub fn cargo(&self, words: &[&str]) -> Guest {
+        self.in_workspace(OsStr::new("cargo"), words)
+    }
+
+    fn in_workspace(&self, program: &OsStr, words: &[&str]) -> Guest {
+        let mut command = self.supervised(program);
+        command.args(words).current_dir(WORKSPACE);
         Guest::start(command, None, None)
     }
 

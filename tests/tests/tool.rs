@@ -3,9 +3,12 @@
 #![forbid(unsafe_code)]
 
 use std::net::{Ipv4Addr, TcpListener};
+use std::path::Path;
+use std::process::Command;
 use std::time::{Duration, Instant};
 
 use landfall_tests::guest::{children, program};
+use landfall_tests::lab::skip;
 use landfall_tests::{DEADLINE, Guest, Lab, wait_until};
 use nix::sys::signal::Signal;
 
@@ -51,6 +54,37 @@ fn a_wrong_name_is_answered_with_the_known_ones() {
     }
     let console = fails(&lab, &["run", "raspberry"]);
     assert!(!console.contains("did you mean"), "{console}");
+}
+
+/// By the runner in `.cargo/config.toml`, without the command; in a debug build too.
+#[test]
+fn a_plain_cargo_run_boots() {
+    const TARGET: &str = "aarch64-unknown-none";
+    let Some(lab) = Lab::open() else { return };
+    if !has_target(TARGET) {
+        return skip("rustc has no core library for aarch64-unknown-none");
+    }
+    let words = ["--quiet", "--package", "hello", "--target", TARGET];
+    // The time that the build takes is no concern of this test.
+    let build = Command::new("cargo").arg("build").args(words).status();
+    assert!(build.expect("cargo starts").success());
+    let run = [&["run"], &words[..], &["--", "--port", "0"]].concat();
+    let mut guest = lab.cargo(&run);
+    guest.wait_for_line("open http://127.0.0.1:");
+    guest.signal(Signal::SIGINT);
+    assert_eq!(guest.wait_for_exit(), INTERRUPTED, "{}", guest.console());
+}
+
+/// Returns whether the user's rustc can build for `target` by itself.
+fn has_target(target: &str) -> bool {
+    let mut rustc = Command::new("rustc");
+    let output = rustc
+        .args(["--print", "target-libdir", "--target", target])
+        .output();
+    output.is_ok_and(|output| {
+        let folder = String::from_utf8_lossy(&output.stdout);
+        output.status.success() && Path::new(folder.trim()).is_dir()
+    })
 }
 
 #[test]

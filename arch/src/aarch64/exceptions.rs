@@ -41,6 +41,7 @@ global_asm!(
     // Arm ARM DDI 0487, D1.4.1 "Exception vectors". Groups: SP_EL0, SP_ELx, lower EL AArch64,
     // lower EL AArch32; in each: synchronous, IRQ, FIQ, SError. Kind: 4 * group + type.
     .balign 0x800
+    .global exception_vectors
 exception_vectors:
     .altmacro
     .set    kind, 0

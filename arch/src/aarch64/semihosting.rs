@@ -13,6 +13,8 @@ const ADP_STOPPED_APPLICATION_EXIT: u64 = 0x20026;
 
 global_asm!(
     ".pushsection .text.semihosting, \"ax\"",
+    ".global semihosting_call",
+    ".global semihosting_trap",
     "semihosting_call:",
     "semihosting_trap: hlt #0xf000",
     "ret",
