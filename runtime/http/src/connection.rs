@@ -179,6 +179,7 @@ async fn answer<S: Socket, H: Handler>(
         (true, false) => Persistence::KeepAliveHttp10,
     };
     debug!(
+        target: "http",
         "{peer} {} {target} {}",
         head.method,
         response.status().line()
