@@ -49,20 +49,14 @@ impl Lab {
 
     /// QEMU's `virt` machine without a network, for an image, its command line and more options.
     pub fn bare(&self, app: &str, line: &str, more: &[&str]) -> Guest {
+        self.virt(app, &[&["-nic", "none", "-append", line], more].concat())
+    }
+
+    /// QEMU's `virt` machine for an image, with more options.
+    pub fn virt(&self, app: &str, more: &[&str]) -> Guest {
         let image = self.image(app, "virt").display().to_string();
-        let mut words = vec![
-            "-M",
-            "virt",
-            "-cpu",
-            "cortex-a57",
-            "-m",
-            "64M",
-            "-nic",
-            "none",
-        ];
-        words.extend(["-kernel", &image, "-append", line]);
-        words.extend(more);
-        self.qemu(&words)
+        let machine = ["-M", "virt", "-cpu", "cortex-a57", "-m", "64M"];
+        self.qemu(&[&machine[..], &["-kernel", &image], more].concat())
     }
 
     /// Starts QEMU itself.

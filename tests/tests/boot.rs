@@ -346,27 +346,16 @@ fn an_app_without_its_network_ends_with_a_sentence() {
 #[test]
 fn two_network_cards_are_no_trouble() {
     let Some(lab) = Lab::open() else { return };
-    let image = lab.image("hello", "virt").display().to_string();
     let port = free_port();
     let network = network(port);
     let mut words = vec![
-        "-M",
-        "virt",
-        "-cpu",
-        "cortex-a57",
-        "-m",
-        "64M",
-        "-kernel",
-        &image,
-    ];
-    words.extend([
         "-netdev",
         "user,id=net1",
         "-device",
         "virtio-net-device,netdev=net1,mac=52:54:00:12:34:57",
-    ]);
+    ];
     words.extend(network.iter().map(String::as_str));
-    let mut guest = lab.qemu(&words);
+    let mut guest = lab.virt("hello", &words);
     guest.wait_for_line("one more network card");
     guest.wait_for_line("listening on TCP port");
     guest.assert_well();

@@ -135,7 +135,7 @@ memset:
     add     x5, x0, x2
     cbz     w3, 26f
     cmp     x2, #16
-    b.lo    24f
+    b.lo    26f
     dup     v0.16b, w1
     mov     x3, x0
     sub     x2, x2, #16
@@ -154,7 +154,6 @@ memset:
     b.gt    22b
 23: str     q0, [x5, #-16]
     ret
-24: and     x1, x1, #0xff
 26: mov     x3, x0
 27: cmp     x3, x5
     b.hs    28f
