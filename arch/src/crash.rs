@@ -32,8 +32,13 @@ pub(crate) fn begin() {
 
 /// Stops the machine with [`EXIT_CODE`].
 pub(crate) fn end() -> ! {
+    stop(EXIT_CODE)
+}
+
+/// Stops the machine with `code`, in the way that [`set_terminator`] set.
+pub fn stop(code: u8) -> ! {
     match critical_section::with(|cs| TERMINATOR.borrow(cs).get()) {
-        Some(terminator) => terminator(EXIT_CODE),
+        Some(terminator) => terminator(code),
         None => loop {
             crate::wait_for_interrupt();
         },

@@ -8,5 +8,7 @@
 
 #[cfg(not(target_os = "none"))]
 pub use landfall_unix::start;
-#[cfg(target_os = "none")]
+#[cfg(all(target_os = "none", not(feature = "xenvm")))]
 pub use landfall_virt::start;
+#[cfg(all(target_os = "none", feature = "xenvm"))]
+pub use landfall_xenvm::start;

@@ -3,27 +3,34 @@
 use crate::{
     App, Error, ExitCode, Platform, System,
     arguments::{self, Argument, ArgumentError, Cidr, Words},
-    entropy::{Random, SEED},
+    entropy::{Random, Seed},
     executor::{self, Spawner},
     logging,
     network::{Network, NetworkArguments},
-    platform,
+    platform, shutdown,
 };
-use alloc::{boxed::Box, format, string::String};
+use alloc::{boxed::Box, format, string::String, vec::Vec};
 use core::{future::Future, net::Ipv4Addr, pin::Pin};
 use embassy_net_driver::Driver;
 use landfall_net::{Config, Runner, Stack};
-use log::{error, info, warn};
+use log::{error, warn};
 
 /// What a board found for the runtime to use.
 pub struct Devices {
     /// The boot arguments, as they were given.
     pub arguments: String,
-    /// What the board's entropy sources gave; `None` where there is none.
-    pub seed: Option<[u8; SEED]>,
+    /// What the board's entropy sources gave.
+    pub seed: Seed,
     /// The way to the network.
     pub network: NetworkDevice,
+    /// What runs beside the app for as long as the system runs.
+    pub tasks: Vec<BoardTask>,
+    /// Ready when whoever runs this machine wants it to end; `None` where nobody can say so.
+    pub shutdown: Option<BoardTask>,
 }
+
+/// A task of a board.
+pub type BoardTask = Pin<Box<dyn Future<Output = ()>>>;
 
 /// A board's way to the network.
 pub enum NetworkDevice {
@@ -32,8 +39,8 @@ pub enum NetworkDevice {
     /// The sockets of the host that the process runs on.
     #[cfg(not(target_os = "none"))]
     HostSockets,
-    /// A network card, for our own IP stack.
-    Card(Card),
+    /// Network cards, each for an IP stack of ours. Apps listen on all of them.
+    Cards(Vec<Card>),
 }
 
 type StackTask = Pin<Box<dyn Future<Output = ()>>>;
@@ -42,14 +49,14 @@ type MakeStack = dyn FnOnce(Config) -> Result<(Stack, StackTask), landfall_net::
 /// A network card whose type is forgotten.
 pub struct Card(Box<MakeStack>);
 
-impl NetworkDevice {
+impl Card {
     /// Wraps a network card's driver.
-    pub fn card<D: Driver + 'static>(driver: D) -> Self {
-        Self::Card(Card(Box::new(|config| {
+    pub fn new<D: Driver + 'static>(driver: D) -> Self {
+        Self(Box::new(|config| {
             let (stack, mut runner): (Stack, Runner<D>) = landfall_net::new(driver, config)?;
             let task: StackTask = Box::pin(async move { runner.run().await });
             Ok((stack, task))
-        })))
+        }))
     }
 }
 
@@ -60,19 +67,42 @@ const COMMON: &[Argument] = &[Argument {
     default: "info",
 }];
 
-/// What an app with our own IP stack understands.
-const ADDRESS: &[Argument] = &[
-    Argument {
-        key: "ip",
-        help: "this machine's address and prefix, such as 10.0.2.15/24",
-        default: "by DHCP",
-    },
-    Argument {
-        key: "gateway",
-        help: "the router to other networks",
-        default: "by DHCP",
-    },
+/// What an app with our own IP stack understands, for each network card.
+const ADDRESSES: [[Argument; 2]; 4] = [
+    [
+        Argument {
+            key: "ip",
+            help: "this machine's address and prefix, such as 10.0.2.15/24",
+            default: "by DHCP",
+        },
+        Argument {
+            key: "gateway",
+            help: "the router to other networks",
+            default: "by DHCP",
+        },
+    ],
+    further_card("ip1", "gateway1"),
+    further_card("ip2", "gateway2"),
+    further_card("ip3", "gateway3"),
 ];
+
+/// What the log lines of each card's stack begin with.
+const NAMES: [&str; ADDRESSES.len()] = ["net", "net1", "net2", "net3"];
+
+const fn further_card(ip: &'static str, gateway: &'static str) -> [Argument; 2] {
+    [
+        Argument {
+            key: ip,
+            help: "as ip, for the next network card",
+            default: "by DHCP",
+        },
+        Argument {
+            key: gateway,
+            help: "as gateway, for the next network card",
+            default: "by DHCP",
+        },
+    ]
+}
 
 /// Runs `app` on `platform` until it ends, and ends the platform with it.
 ///
@@ -97,11 +127,11 @@ fn start(
     app: App,
     spawner: &Spawner,
 ) -> Result<(), Error> {
-    let address: &[Argument] = match devices.network {
-        NetworkDevice::Card(_) => ADDRESS,
-        _ => &[],
+    let cards = match &devices.network {
+        NetworkDevice::Cards(cards) => cards.len().min(ADDRESSES.len()),
+        _ => 0,
     };
-    let known = [app.arguments, COMMON, address];
+    let known = [app.arguments, COMMON, ADDRESSES[..cards].as_flattened()];
     if asks_for_help(&devices.arguments) {
         platform.write(arguments::help(&known).as_bytes());
         platform.exit(ExitCode::Success);
@@ -111,36 +141,51 @@ fn start(
     if let Some(level) = words.value("log")? {
         logging::set_level(level);
     }
-    if devices.seed.is_none() {
+    if let Seed::Weak(_) = devices.seed {
         warn!(target: "entropy", "no source of entropy was found: random numbers can be guessed");
     }
-    let mut random = Random::new(devices.seed.unwrap_or_default(), platform.now_us());
+    let mut random = Random::new(devices.seed, platform.now_us());
     let network = match devices.network {
         NetworkDevice::None => None,
         #[cfg(not(target_os = "none"))]
         NetworkDevice::HostSockets => Some(Network::host()),
-        NetworkDevice::Card(card) => {
-            let config = NetworkArguments::read(&words)?.config(random.next_u64());
-            let (stack, task) = (card.0)(config)?;
-            spawner.spawn(task);
-            Some(Network::stack(stack))
-        }
+        NetworkDevice::Cards(cards) => make_stacks(cards, &words, &mut random, spawner)?,
     };
+    devices
+        .tasks
+        .into_iter()
+        .for_each(|task| spawner.spawn(task));
     let system = System::new(platform, network, spawner.clone(), random);
-    let running = (app.start)(system, &words)?;
+    let running = (app.start)(system.clone(), &words)?;
+    if let Some(asked) = devices.shutdown {
+        spawner.spawn(shutdown::obey(asked, system.clone()));
+    }
     spawner.spawn(async move {
-        match running.await {
-            Ok(()) => {
-                info!(target: "app", "ended");
-                platform.exit(ExitCode::Success)
-            }
-            Err(failure) => {
-                error!(target: "app", "{failure}");
-                platform.exit(ExitCode::Failure)
-            }
-        }
+        let ended = running.await;
+        shutdown::finish(&system, ended).await
     });
     Ok(())
+}
+
+/// Makes a stack of each card, and starts its task.
+fn make_stacks(
+    cards: Vec<Card>,
+    words: &Words,
+    random: &mut Random,
+    spawner: &Spawner,
+) -> Result<Option<Network>, Error> {
+    if cards.len() > ADDRESSES.len() {
+        let (all, most) = (cards.len(), ADDRESSES.len());
+        warn!(target: "net", "{all} network cards, of which the first {most} are used");
+    }
+    let mut stacks = Vec::new();
+    for (number, card) in cards.into_iter().take(ADDRESSES.len()).enumerate() {
+        let arguments = NetworkArguments::read(words, &ADDRESSES[number])?;
+        let (stack, task) = (card.0)(arguments.config(random.next_u64(), NAMES[number]))?;
+        spawner.spawn(task);
+        stacks.push(stack);
+    }
+    Ok((!stacks.is_empty()).then(|| Network::stacks(stacks)))
 }
 
 fn asks_for_help(line: &str) -> bool {
@@ -149,12 +194,12 @@ fn asks_for_help(line: &str) -> bool {
 }
 
 impl NetworkArguments {
-    fn read(words: &Words) -> Result<Self, ArgumentError> {
-        let address: Option<Cidr> = words.value("ip")?;
-        let gateway: Option<Ipv4Addr> = words.value("gateway")?;
+    fn read(words: &Words, [ip, router]: &[Argument; 2]) -> Result<Self, ArgumentError> {
+        let address: Option<Cidr> = words.value(ip.key)?;
+        let gateway: Option<Ipv4Addr> = words.value(router.key)?;
         if let (None, Some(gateway)) = (address, gateway) {
             return Err(ArgumentError::BadValue {
-                key: "gateway".into(),
+                key: router.key.into(),
                 value: format!("{gateway}"),
                 expected: "an address in ip=… beside it",
             });

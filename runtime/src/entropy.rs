@@ -8,12 +8,21 @@ use rand_core::{Rng, SeedableRng};
 /// Bytes of a seed.
 pub(crate) const SEED: usize = 32;
 
+/// What the sources of a board gave.
+pub enum Seed {
+    /// There is a source that others cannot guess.
+    Good([u8; SEED]),
+    /// There is none; what little differs from boot to boot is in it.
+    Weak([u8; SEED]),
+}
+
 /// A cryptographic generator, as good as its seed.
 pub(crate) struct Random(ChaCha8Rng);
 
 impl Random {
     /// Seeds the generator; `jitter` is mixed into the seed.
-    pub(crate) fn new(mut seed: [u8; SEED], jitter: u64) -> Self {
+    pub(crate) fn new(seed: Seed, jitter: u64) -> Self {
+        let (Seed::Good(mut seed) | Seed::Weak(mut seed)) = seed;
         for (byte, noise) in seed.iter_mut().zip(jitter.to_le_bytes()) {
             *byte ^= noise;
         }

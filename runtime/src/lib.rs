@@ -36,11 +36,13 @@ mod info;
 mod logging;
 pub mod network;
 mod platform;
+mod shutdown;
 mod system;
 mod time;
 
 pub use app::{App, AppFuture};
-pub use boot::{Devices, NetworkDevice, run};
+pub use boot::{BoardTask, Card, Devices, NetworkDevice, run};
+pub use entropy::Seed;
 pub use error::Error;
 pub use info::{Heap, Info, Sockets};
 pub use landfall_macros::main;

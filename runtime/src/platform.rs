@@ -1,6 +1,9 @@
 //! What the runtime asks of a board.
 
-use core::cell::Cell;
+use core::{
+    cell::Cell,
+    task::{Context, Poll},
+};
 use critical_section::Mutex;
 
 /// The machine under the runtime. A board implements it.
@@ -29,6 +32,12 @@ pub trait Platform: Sync {
 
     /// Writes text to the console.
     fn write(&self, text: &[u8]);
+
+    /// Takes console input: ready with how many bytes it put into `buffer`, at least one. One task
+    /// waits at a time.
+    fn poll_read(&self, _context: &mut Context<'_>, _buffer: &mut [u8]) -> Poll<usize> {
+        Poll::Pending
+    }
 
     /// Ends the process or stops the machine.
     fn exit(&self, code: ExitCode) -> !;

@@ -1,8 +1,13 @@
 //! What an app is given.
 
-use crate::{Error, Info, Platform, entropy::Random, executor::Spawner, heap, network::Network};
+use crate::{
+    Error, Info, Platform, entropy::Random, executor::Spawner, heap, network::Network, shutdown,
+};
 use alloc::rc::Rc;
-use core::{cell::RefCell, future::Future};
+use core::{
+    cell::RefCell,
+    future::{Future, poll_fn},
+};
 
 /// The system under an app. Clones are handles of the same.
 #[derive(Clone)]
@@ -13,6 +18,7 @@ struct Inner {
     network: Option<Network>,
     spawner: Spawner,
     random: RefCell<Random>,
+    shutdown: shutdown::Request,
 }
 
 impl System {
@@ -27,6 +33,7 @@ impl System {
             network,
             spawner,
             random: RefCell::new(random),
+            shutdown: shutdown::Request::default(),
         }))
     }
 
@@ -53,6 +60,26 @@ impl System {
     /// Returns the wall clock in seconds since 1970-01-01 UTC; `None` where no clock keeps it.
     pub fn unix_seconds(&self) -> Option<u64> {
         self.0.platform.unix_seconds()
+    }
+
+    /// Waits until whoever runs this machine wants it to end, as by `xl shutdown`. The app then has
+    /// half a second to return from `main`; its listeners accept no more connections.
+    pub async fn shutdown_requested(&self) {
+        poll_fn(|context| self.0.shutdown.poll(context)).await;
+    }
+
+    pub(crate) fn shutdown_request(&self) -> &shutdown::Request {
+        &self.0.shutdown
+    }
+
+    pub(crate) fn platform(&self) -> &'static dyn Platform {
+        self.0.platform
+    }
+
+    /// Waits for input on the console and returns how many bytes of it are in `buffer`, at least
+    /// one. On boards whose console has no input it waits for ever.
+    pub async fn read_console(&self, buffer: &mut [u8]) -> usize {
+        poll_fn(|context| self.0.platform.poll_read(context, buffer)).await
     }
 
     /// Returns facts about the running system.

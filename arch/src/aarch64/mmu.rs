@@ -2,7 +2,9 @@
 
 use crate::{
     image,
-    translation::{ATTRIBUTE_INDEX_DEVICE, ATTRIBUTE_INDEX_NORMAL, PageTables},
+    translation::{
+        ATTRIBUTE_INDEX_DEVICE, ATTRIBUTE_INDEX_NORMAL, MapError, Memory, PageTables,
+    },
 };
 use aarch64_cpu::{
     asm::barrier,
@@ -11,7 +13,7 @@ use aarch64_cpu::{
         Writeable,
     },
 };
-use core::arch::asm;
+use core::{arch::asm, ops::Range};
 
 /// How many bits of address the tables for this CPU translate.
 pub const ADDRESS_BITS: u32 = 48;
@@ -22,7 +24,7 @@ pub const ADDRESS_BITS: u32 = 48;
 /// 1. The tables map the image with the permissions its parts need, and all memory that Rust code
 ///    owns, onto itself.
 /// 2. Nothing else is mapped as normal memory that a device or another CPU uses without coherency.
-pub unsafe fn enable(tables: PageTables<'static>) {
+pub unsafe fn enable(tables: PageTables<'static>) -> Map {
     // What ran so far wrote past the cache; lines that were fetched into it before are stale.
     discard_cached(image::layout().whole);
 
@@ -68,12 +70,31 @@ pub unsafe fn enable(tables: PageTables<'static>) {
     );
     barrier::isb(barrier::SY);
     super::copy::allow_wide_accesses();
+    Map(tables)
+}
+
+/// The map that the MMU uses. More can be added to it, and nothing is ever taken away.
+pub struct Map(PageTables<'static>);
+
+impl Map {
+    /// Maps `range` onto itself as `memory`, from now on.
+    ///
+    /// # Errors
+    /// [`MapError`].
+    pub fn add(&mut self, range: Range<u64>, memory: Memory) -> Result<(), MapError> {
+        self.0.map(range, memory)?;
+        // The tables are written before they are walked. What was not mapped is in no TLB (Arm ARM
+        // DDI 0487, D8.13), so there is nothing to invalidate.
+        barrier::dsb(barrier::ISHST);
+        barrier::isb(barrier::SY);
+        Ok(())
+    }
 }
 
 /// Invalidates the data cache over `range`, to the point of coherency.
 ///
 /// Sound only while the cache is off and has no dirty line of the range, as the boot entry left it.
-fn discard_cached(range: core::ops::Range<u64>) {
+fn discard_cached(range: Range<u64>) {
     // SAFETY: CTR_EL0 is readable at EL1; the lines of the image are clean (the boot protocol asks
     // it of the loader, and `entry.rs` pushed them out where a cache was on), so that dropping
     // them loses nothing.

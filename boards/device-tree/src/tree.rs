@@ -199,17 +199,15 @@ impl Extent {
         let used = end(structure, word(9))?
             .max(end(strings, word(8))?)
             .max(reservations);
-        let used = used
-            .checked_next_multiple_of(4)
-            .ok_or(DeviceTreeError::Header)?;
         let aligned = structure % 4 == 0 && reservations % 8 == 0;
         let in_order = structure >= 4 * HEADER_WORDS as u32 && used <= total;
         if !aligned || !in_order || total > Self::LIMIT {
             return Err(DeviceTreeError::Header);
         }
+        // A tree that was packed, as Xen's toolstack does it, ends within a word.
         Ok(Self {
-            total: total as usize / 4,
-            used: used as usize / 4,
+            total: total.div_ceil(4) as usize,
+            used: used.div_ceil(4) as usize,
         })
     }
 }

@@ -1,9 +1,9 @@
 //! The board `virt`: the machine of that name of QEMU and KVM, aarch64.
 //!
 //! Everything is found through the device tree. Boot, as `start` does it: the console, before
-//! the MMU is on; the map of memory and the MMU (`memory`); the heap; the interrupt controller
-//! (`irq`) and timer (`time`); entropy; the network card (`net`); then the runtime. What can fail
-//! says on the console what it tries before it does.
+//! the MMU is on; the map of memory, the MMU and the heap; the clock (`time`); the interrupt
+//! controller; entropy; the network card (`net`); then the runtime. What can fail says on the
+//! console what it tries before it does.
 // Bare metal only: on a host there is nothing to link it to.
 #![cfg(target_os = "none")]
 #![no_std]
@@ -12,16 +12,15 @@ extern crate alloc;
 
 mod console;
 mod entropy;
-mod irq;
 mod machine;
-mod memory;
 mod net;
 mod power;
 mod time;
 
-use alloc::string::String;
+use alloc::{string::String, vec::Vec};
 use landfall::{App, Devices, ExitCode, Platform};
 use landfall_arch::{boot_log, crash};
+use landfall_bare_metal::{irq, memory, time::now_us};
 use machine::Machine;
 
 /// Boots the machine that `device_tree` (its physical address) describes, and runs `app` on it.
@@ -39,12 +38,12 @@ pub fn start(device_tree: usize, app: App) -> ! {
         "Landfall {} on board virt, {}, {} MiB of RAM",
         env!("CARGO_PKG_VERSION"),
         landfall_arch::cpu_name(),
-        machine.memory.bytes() >> 20
+        machine.core.memory.bytes() >> 20
     );
-    power::set_conduit(machine.psci);
-    let tree = memory::init(&machine);
+    power::set_conduit(machine.core.psci);
+    let (tree, _) = memory::init(&machine.core, machine.registers());
     time::init(&machine);
-    irq::init(&machine);
+    irq::init(&machine.core);
     let mut slots = net::probe(&machine);
     let seed = entropy::seed(tree.rng_seed().ok().flatten(), slots.entropy.take());
     let arguments = tree.boot_arguments().unwrap_or_else(|error| {
@@ -55,6 +54,8 @@ pub fn start(device_tree: usize, app: App) -> ! {
         arguments: String::from(arguments),
         seed,
         network: net::init(slots),
+        tasks: Vec::new(),
+        shutdown: None,
     };
     boot_log!("starting the app");
     landfall::run(&Virt, devices, app)
@@ -72,11 +73,11 @@ impl Platform for Virt {
     }
 
     fn now_us(&self) -> u64 {
-        time::now_us()
+        now_us()
     }
 
     fn unix_seconds(&self) -> Option<u64> {
-        time::unix_seconds()
+        landfall_bare_metal::time::unix_seconds()
     }
 
     fn dispatch_interrupts(&self) {
@@ -84,7 +85,7 @@ impl Platform for Virt {
     }
 
     fn sleep(&self, deadline_us: Option<u64>) {
-        time::set_deadline(deadline_us);
+        landfall_bare_metal::time::set_deadline(deadline_us);
         landfall_arch::wait_for_interrupt();
         irq::dispatch();
     }

@@ -1,12 +1,11 @@
 //! virtio-mmio slots, and the network card among them.
 
-use crate::{
-    irq,
-    machine::{Machine, Slot},
-};
+use crate::machine::{Machine, Slot};
+use alloc::vec;
 use core::ptr::NonNull;
-use landfall::NetworkDevice;
+use landfall::{Card, NetworkDevice};
 use landfall_arch::boot_log;
+use landfall_bare_metal::irq;
 use landfall_drivers::{
     gic::{InterruptId, Signal},
     virtio::{
@@ -25,14 +24,14 @@ pub(crate) struct Found {
 /// Looks into every slot.
 pub(crate) fn probe(machine: &Machine) -> Found {
     boot_log!("looking for virtio devices");
-    if machine.more_virtio > 0 {
+    if machine.devices.more_virtio > 0 {
         boot_log!(
             "{} more virtio slots than there is room for",
-            machine.more_virtio
+            machine.devices.more_virtio
         );
     }
     let mut found = Found::default();
-    for slot in machine.virtio.iter().flatten() {
+    for slot in machine.devices.virtio.iter().flatten() {
         found.add(slot);
     }
     found
@@ -76,12 +75,12 @@ pub(crate) fn init(found: Found) -> NetworkDevice {
         boot_log!("the network card has no interrupt in the device tree; not used");
         return NetworkDevice::None;
     };
-    if let Err(error) = irq::connect(interrupt, &INTERRUPT) {
+    if let Err(error) = irq::connect(interrupt, || INTERRUPT.signal()) {
         boot_log!("the network card: {error}");
         return NetworkDevice::None;
     }
     match VirtioNet::new(slot, &INTERRUPT) {
-        Ok(card) => NetworkDevice::card(card),
+        Ok(card) => NetworkDevice::Cards(vec![Card::new(card)]),
         Err(error) => {
             boot_log!("the network card: {error}");
             NetworkDevice::None

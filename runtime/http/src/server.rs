@@ -8,6 +8,7 @@ use core::pin::Pin;
 
 use edge_nal::TcpAccept;
 use embassy_time::Duration;
+use embedded_io_async::{Error, ErrorKind};
 use futures_util::stream::FuturesUnordered;
 use futures_util::{FutureExt, StreamExt};
 use log::warn;
@@ -25,9 +26,12 @@ const MAX_FAILURES: u32 = 64;
 
 /// Serves HTTP/1.1 on `acceptor` with `handler`, for as long as connections can be accepted.
 ///
-/// It returns only with the error that made accepting impossible for good; a failure that passes
-/// is logged. Nothing is spawned: all connections live inside the future that this returns, and
-/// end with it. It waits on one timer at most, and on none while no client is connected.
+/// It returns with the error that made accepting impossible for good, or well when the acceptor
+/// says that there will be no more connections ([`ErrorKind::NotConnected`]): then requests that
+/// have begun are answered, and idle connections end at once. A failure that passes is logged.
+///
+/// Nothing is spawned: all connections live inside the future that this returns, and end with it.
+/// It waits on one timer at most, and on none while no client is connected.
 ///
 /// What is written to a socket must reach the client without a `flush`.
 pub async fn serve<A, H>(acceptor: A, limits: Limits, handler: H) -> Result<(), A::Error>
@@ -47,6 +51,7 @@ where
     let mut tasks = FuturesUnordered::<Task<'_, A>>::new();
     let mut connections = 0;
     let mut making_room = false;
+    let mut closed = false;
     tasks.push(Box::pin(accept(shared, acceptor)));
     loop {
         let event = poll_fn(|context| {
@@ -67,13 +72,25 @@ where
             Some(Event::Ended) => {
                 connections -= 1;
                 making_room = false;
-                if !shared.crowded.get() {
+                if !closed && !shared.crowded.get() {
                     continue;
                 }
+            }
+            Some(Event::Closed) => {
+                closed = true;
+                while shared.deadlines.expire_longest_idle() {}
             }
             Some(Event::Failed(error)) => return Err(error),
             // There is either room and an accept, or a connection.
             None => {}
+        }
+        if closed {
+            if connections == 0 {
+                return Ok(());
+            }
+            // No connection stays after its response.
+            shared.crowded.set(true);
+            continue;
         }
         let crowded = connections > shared.limits.max_connections;
         shared.crowded.set(crowded);
@@ -88,6 +105,8 @@ type Task<'s, A> = Pin<Box<dyn Future<Output = Event<'s, A>> + 's>>;
 enum Event<'s, A: TcpAccept + 's> {
     Accepted(A::Socket<'s>, SocketAddr),
     Ended,
+    /// The acceptor is done.
+    Closed,
     Failed(A::Error),
 }
 
@@ -97,6 +116,7 @@ async fn accept<'s, A: TcpAccept, H>(shared: &'s Shared<H>, acceptor: &'s A) -> 
     for _ in 0..MAX_FAILURES {
         match acceptor.accept().await {
             Ok((peer, socket)) => return Event::Accepted(socket, peer),
+            Err(error) if error.kind() == ErrorKind::NotConnected => return Event::Closed,
             Err(error) => warn!("http: cannot accept a connection: {error}"),
         }
         // Whatever is short, an idle connection holds some of it.

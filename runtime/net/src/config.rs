@@ -100,6 +100,8 @@ pub struct Config {
     /// Seed for initial sequence numbers, ephemeral ports and DHCP transactions. Must differ at
     /// each boot and must not be guessable.
     pub random_seed: u64,
+    /// What log lines of this stack begin with.
+    pub name: &'static str,
     /// Bytes of receive buffer of a TCP connection, which is also its largest receive window.
     pub rx_buffer: usize,
     /// Bytes of send buffer of a TCP connection.
@@ -139,6 +141,7 @@ impl Config {
         Config {
             address,
             random_seed,
+            name: "net",
             rx_buffer: 4096,
             tx_buffer: 8192,
             udp_buffer: 8192,

@@ -8,8 +8,8 @@
 use core::net::Ipv4Addr;
 
 use crate::Address;
-use crate::checksum;
 use crate::device::ChecksumDuty;
+use landfall_checksum as checksum;
 
 /// Length of an Ethernet header.
 pub(crate) const ETHERNET_HEADER: usize = 14;

@@ -9,8 +9,8 @@ use embassy_net_driver as driver;
 use smoltcp::phy::{self, Checksum, DeviceCapabilities, Medium};
 use smoltcp::time::Instant;
 
-use crate::checksum;
 use crate::demux::{ETHERNET_HEADER, ETHERTYPE_ARP, ETHERTYPE_IPV4, IPV4_HEADER, TCP, UDP};
+use landfall_checksum as checksum;
 
 /// Which checksums are left to the stack, because the device does not do them.
 #[derive(Copy, Clone, Debug)]

@@ -103,7 +103,7 @@ impl Inner {
                 if address.check().is_ok() {
                     self.set_address(Some(address));
                 } else {
-                    log::warn!(target: "net", "the DHCP server offered {address}: not usable");
+                    log::warn!(target: self.config.name, "the DHCP server offered {address}: not usable");
                     self.dhcp_restart(now);
                 }
             }
@@ -125,7 +125,7 @@ impl Inner {
         if now >= client.complain_at {
             let waited = (now - since).secs();
             log::warn!(
-                target: "net",
+                target: self.config.name,
                 "no DHCP answer yet after {waited} s; is there a DHCP server on this network? \
                  or give ip=... gateway=..."
             );

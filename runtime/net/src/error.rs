@@ -40,6 +40,8 @@ pub enum Error {
     BufferTooShort,
     /// This stack does not do what was asked (multicast groups, IPv6).
     Unsupported,
+    /// The system is about to end, and accepts no more connections.
+    ShuttingDown,
 }
 
 impl fmt::Display for Error {
@@ -68,6 +70,7 @@ impl fmt::Display for Error {
             }
             Error::BufferTooShort => f.write_str("the received datagram did not fit the buffer"),
             Error::Unsupported => f.write_str("this network stack does not support that"),
+            Error::ShuttingDown => f.write_str("the system is shutting down"),
         }
     }
 }
@@ -91,6 +94,7 @@ impl embedded_io_async::Error for Error {
             Error::TimedOut => ErrorKind::TimedOut,
             Error::Closed => ErrorKind::BrokenPipe,
             Error::BufferTooShort => ErrorKind::InvalidData,
+            Error::ShuttingDown => ErrorKind::NotConnected,
         }
     }
 }

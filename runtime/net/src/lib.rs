@@ -26,7 +26,6 @@ extern crate alloc;
 extern crate std;
 
 mod admission;
-mod checksum;
 mod clock;
 mod config;
 mod connection;

@@ -34,6 +34,11 @@ impl Backlog {
         }
     }
 
+    /// Wakes all tasks: there will be no more connections.
+    pub(crate) fn wake_all(&mut self) {
+        self.waiting.drain(..).for_each(|(_, waker)| waker.wake());
+    }
+
     fn wait(&mut self, ticket: &mut Option<u64>, waker: &Waker) {
         let mine = self
             .waiting
@@ -117,6 +122,9 @@ impl Future for Accept<'_> {
     fn poll(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<Self::Output> {
         let this = &mut *self;
         let TcpListener { stack, port } = this.listener;
+        if stack.with(|inner| inner.shutting_down) {
+            return Poll::Ready(Err(Error::ShuttingDown));
+        }
         let accepted = stack.with(|inner| {
             let backlog = inner.listeners.get_mut(port)?;
             // The queue names living connections only; were one dead, the next would do.

@@ -88,13 +88,18 @@ impl Inner {
         let up = state == LinkState::Up;
         match known.replace(up) {
             Some(before) if before == up => {}
-            None if up => {}
-            None | Some(true) => {
-                log::warn!(target: "net", "the network link is down");
+            // A card that still has to connect is no news; the missing address is.
+            None => {
+                if !up {
+                    self.dhcp_pause();
+                }
+            }
+            Some(true) => {
+                log::warn!(target: self.config.name, "the network link is down");
                 self.dhcp_pause();
             }
             Some(false) => {
-                log::info!(target: "net", "the network link is up");
+                log::info!(target: self.config.name, "the network link is up");
                 self.dhcp_restart(now);
             }
         }

@@ -90,6 +90,16 @@ impl Stack {
         Ok(UdpSocket::new(self.clone(), port))
     }
 
+    /// Returns whether a packet for `remote` would leave through this stack.
+    pub fn reaches(&self, remote: SocketAddr) -> bool {
+        self.with(|inner| inner.reachable(remote).is_ok())
+    }
+
+    /// Refuses new connections from now on: listeners end with [`Error::ShuttingDown`].
+    pub fn shut_down(&self) {
+        self.with(Inner::shut_down);
+    }
+
     /// Returns what has passed through the stack so far.
     pub fn counters(&self) -> Counters {
         self.with(|inner| inner.counters)
@@ -162,6 +172,7 @@ pub(crate) struct Inner {
     pub(crate) waiting: BTreeSet<(u32, Work)>,
     pub(crate) timers: BTreeSet<(Instant, Work)>,
     pub(crate) counters: Counters,
+    pub(crate) shutting_down: bool,
     /// The network task.
     pub(crate) runner: Option<Waker>,
     random: u64,
@@ -205,6 +216,7 @@ impl Inner {
             waiting: BTreeSet::new(),
             timers: BTreeSet::new(),
             counters: Counters::default(),
+            shutting_down: false,
             runner: None,
             random: config.random_seed,
             config,
@@ -228,6 +240,17 @@ impl Inner {
         }
         inner.mark(Work::Control);
         Ok(inner)
+    }
+
+    fn shut_down(&mut self) {
+        self.shutting_down = true;
+        let ports: alloc::vec::Vec<u16> = self.listeners.keys().copied().collect();
+        for port in ports {
+            if let Some(backlog) = self.listeners.get_mut(&port) {
+                backlog.wake_all();
+            }
+            self.stop_listening(port);
+        }
     }
 
     /// Returns a number that nobody can guess who does not know the seed.
@@ -255,8 +278,8 @@ impl Inner {
             let _ = self.interface.routes_mut().add_default_ipv4_route(gateway);
         }
         match address {
-            Some(own) => log::info!(target: "net", "address {own}"),
-            None => log::warn!(target: "net", "this host has no address any more"),
+            Some(own) => log::info!(target: self.config.name, "address {own}"),
+            None => log::warn!(target: self.config.name, "this host has no address any more"),
         }
         self.address = address;
         self.address_waiters.wake_all();

@@ -4,8 +4,10 @@ use super::TcpSocket;
 #[cfg(not(target_os = "none"))]
 use super::host;
 use crate::Error;
+use alloc::{boxed::Box, vec::Vec};
 use core::net::SocketAddr;
 use edge_nal::TcpAccept;
+use futures_util::future::select_all;
 
 /// A TCP port that peers can connect to.
 pub struct TcpListener(Way);
@@ -13,7 +15,8 @@ pub struct TcpListener(Way);
 enum Way {
     #[cfg(not(target_os = "none"))]
     Host(edge_nal_std::TcpAcceptor),
-    Stack(landfall_net::TcpListener),
+    /// One for each network card, at least one.
+    Stacks(Vec<landfall_net::TcpListener>),
 }
 
 impl TcpAccept for TcpListener {
@@ -27,8 +30,16 @@ impl TcpAccept for TcpListener {
                 let (remote, socket) = host::accept(listener).await?;
                 Ok((remote, TcpSocket::from(socket)))
             }
-            Way::Stack(listener) => {
-                let (remote, socket) = listener.accept().await?;
+            Way::Stacks(listeners) => {
+                let (remote, socket) = match &listeners[..] {
+                    [only] => only.accept().await?,
+                    // The accepts that are dropped pass on what they were woken for.
+                    all => {
+                        select_all(all.iter().map(|it| Box::pin(it.accept())))
+                            .await
+                            .0?
+                    }
+                };
                 Ok((remote, TcpSocket::from(socket)))
             }
         }
@@ -42,8 +53,8 @@ impl From<edge_nal_std::TcpAcceptor> for TcpListener {
     }
 }
 
-impl From<landfall_net::TcpListener> for TcpListener {
-    fn from(listener: landfall_net::TcpListener) -> Self {
-        Self(Way::Stack(listener))
+impl From<Vec<landfall_net::TcpListener>> for TcpListener {
+    fn from(listeners: Vec<landfall_net::TcpListener>) -> Self {
+        Self(Way::Stacks(listeners))
     }
 }

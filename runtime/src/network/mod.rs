@@ -12,8 +12,10 @@ pub use listener::TcpListener;
 pub use socket::{TcpReader, TcpSocket, TcpWriter};
 
 use crate::{Error, info::Sockets};
+use alloc::{boxed::Box, rc::Rc, vec::Vec};
 use core::net::{Ipv4Addr, SocketAddr};
-use landfall_net::{AddressConfig, Config, Stack};
+use futures_util::future::select_all;
+use landfall_net::{Address, AddressConfig, Config, Stack};
 use log::info;
 
 /// A way to the network. Clones are handles of the same.
@@ -24,7 +26,8 @@ pub struct Network(Way);
 enum Way {
     #[cfg(not(target_os = "none"))]
     Host,
-    Stack(Stack),
+    /// One for each network card, at least one.
+    Stacks(Rc<[Stack]>),
 }
 
 /// The boot arguments of our own IP stack.
@@ -34,7 +37,7 @@ pub(crate) struct NetworkArguments {
 }
 
 impl NetworkArguments {
-    pub(crate) fn config(self, random_seed: u64) -> Config {
+    pub(crate) fn config(self, random_seed: u64, name: &'static str) -> Config {
         let address = match self.address {
             None => AddressConfig::Dhcp,
             Some((address, prefix)) => AddressConfig::Static {
@@ -43,8 +46,8 @@ impl NetworkArguments {
                 gateway: self.gateway,
             },
         };
-        #[allow(unused_mut, reason = "only bare metal has a heap of its own to watch")]
         let mut config = Config::new(address, random_seed);
+        config.name = name;
         #[cfg(target_os = "none")]
         {
             config.free_memory = Some(crate::heap::free_bytes);
@@ -59,11 +62,32 @@ impl Network {
         Self(Way::Host)
     }
 
-    pub(crate) fn stack(stack: Stack) -> Self {
-        Self(Way::Stack(stack))
+    pub(crate) fn stacks(stacks: Vec<Stack>) -> Self {
+        Self(Way::Stacks(stacks.into()))
     }
 
-    /// Listens on a TCP port of all addresses; waits until this machine has one.
+    /// Makes listeners accept no more.
+    pub(crate) fn shut_down(&self) {
+        match &self.0 {
+            #[cfg(not(target_os = "none"))]
+            Way::Host => {}
+            Way::Stacks(stacks) => stacks.iter().for_each(Stack::shut_down),
+        }
+    }
+
+    /// Returns whether all connections have ended.
+    pub(crate) fn is_drained(&self) -> bool {
+        match &self.0 {
+            #[cfg(not(target_os = "none"))]
+            Way::Host => true,
+            Way::Stacks(stacks) => stacks.iter().all(|stack| {
+                let counts = stack.connections();
+                counts.open + counts.unaccepted + counts.orphaned == 0
+            }),
+        }
+    }
+
+    /// Listens on a TCP port of all network cards; waits until one of them has an address.
     ///
     /// # Errors
     /// [`Error::Network`] or [`Error::Host`]: the port is taken, or not allowed.
@@ -75,11 +99,13 @@ impl Network {
                 info!(target: "net", "listening on TCP port {port}: http://127.0.0.1:{port}/");
                 Ok(TcpListener::from(listener))
             }
-            Way::Stack(stack) => {
-                let listener = stack.bind_tcp(port)?;
-                let address = stack.wait_address().await.address;
+            Way::Stacks(stacks) => {
+                let listeners: Result<Vec<_>, _> =
+                    stacks.iter().map(|stack| stack.bind_tcp(port)).collect();
+                let listeners = listeners?;
+                let address = first_address(stacks).await.address;
                 info!(target: "net", "listening on TCP port {port}: http://{address}:{port}/");
-                Ok(TcpListener::from(listener))
+                Ok(TcpListener::from(listeners))
             }
         }
     }
@@ -92,7 +118,14 @@ impl Network {
         match &self.0 {
             #[cfg(not(target_os = "none"))]
             Way::Host => Ok(TcpSocket::from(host::connect(remote).await?)),
-            Way::Stack(stack) => Ok(TcpSocket::from(stack.connect_tcp(remote).await?)),
+            Way::Stacks(stacks) => {
+                // The card whose network has the peer, or else leads to it.
+                let mut ways = stacks.iter();
+                let way = ways
+                    .find(|stack| stack.reaches(remote))
+                    .unwrap_or(&stacks[0]);
+                Ok(TcpSocket::from(way.connect_tcp(remote).await?))
+            }
         }
     }
 
@@ -101,15 +134,22 @@ impl Network {
         match &self.0 {
             #[cfg(not(target_os = "none"))]
             Way::Host => None,
-            Way::Stack(stack) => {
-                let counts = stack.connections();
-                Some(Sockets {
-                    half_open: counts.half_open,
-                    open: counts.open + counts.unaccepted,
-                    closing: counts.orphaned,
-                    time_wait: counts.time_wait,
-                })
+            Way::Stacks(stacks) => {
+                let mut sockets = Sockets::default();
+                for counts in stacks.iter().map(Stack::connections) {
+                    sockets.half_open += counts.half_open;
+                    sockets.open += counts.open + counts.unaccepted;
+                    sockets.closing += counts.orphaned;
+                    sockets.time_wait += counts.time_wait;
+                }
+                Some(sockets)
             }
         }
     }
+}
+
+/// Waits for the first address that any of the stacks gets.
+async fn first_address(stacks: &[Stack]) -> Address {
+    let waits = stacks.iter().map(|stack| Box::pin(stack.wait_address()));
+    select_all(waits).await.0
 }

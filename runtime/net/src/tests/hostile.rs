@@ -7,7 +7,8 @@ use embedded_io_async::{Read, Write};
 
 use super::wire::{Faults, Wire};
 use super::{CLIENT, PORT, Pair, Random, SERVER, ask, clock, config};
-use crate::{AddressConfig, checksum};
+use crate::AddressConfig;
+use landfall_checksum as checksum;
 
 /// Returns an Ethernet frame to the server with a TCP segment in it.
 fn segment(

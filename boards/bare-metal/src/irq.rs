@@ -1,25 +1,25 @@
 //! Interrupts: the GIC of either version, and who is woken by which.
 
-use crate::machine::{GicRegisters, Machine};
+use crate::machine::{Core, GicRegisters};
 use alloc::vec::Vec;
 use core::{cell::RefCell, ptr::NonNull};
 use critical_section::Mutex;
 use landfall_arch::{boot_log, timer};
-use landfall_drivers::{
-    gic::{Gic, GicError, InterruptId, Signal},
-    virtio::net::Interrupt,
-};
+use landfall_drivers::gic::{Gic, GicError, InterruptId, Signal};
+
+/// Called at an interrupt, out of the executor's loop.
+pub type Handler = fn();
 
 struct Interrupts {
     gic: Gic,
     timer: Option<InterruptId>,
-    devices: Vec<(InterruptId, &'static Interrupt)>,
+    devices: Vec<(InterruptId, Handler)>,
 }
 
 static INTERRUPTS: Mutex<RefCell<Option<Interrupts>>> = Mutex::new(RefCell::new(None));
 
 /// Sets up the interrupt controller and the timer's interrupt.
-pub(crate) fn init(machine: &Machine) {
+pub fn init(machine: &Core) {
     boot_log!("setting up the interrupt controller");
     let gic = match machine.gic.clone().map(set_up) {
         Some(Ok(gic)) => gic,
@@ -70,14 +70,11 @@ fn set_up(registers: GicRegisters) -> Result<Gic, GicError> {
     }
 }
 
-/// Wakes `handler` at each interrupt `id`.
+/// Calls `handler` at each interrupt `id`.
 ///
 /// # Errors
 /// [`GicError`].
-pub(crate) fn connect(
-    (id, signal): (InterruptId, Signal),
-    handler: &'static Interrupt,
-) -> Result<(), GicError> {
+pub fn connect((id, signal): (InterruptId, Signal), handler: Handler) -> Result<(), GicError> {
     critical_section::with(|cs| match INTERRUPTS.borrow_ref_mut(cs).as_mut() {
         None => Err(GicError::NotImplemented(id)),
         Some(interrupts) => {
@@ -89,7 +86,7 @@ pub(crate) fn connect(
 }
 
 /// Handles what is pending.
-pub(crate) fn dispatch() {
+pub fn dispatch() {
     if !landfall_arch::interrupt_pending() {
         return;
     }
@@ -115,7 +112,7 @@ impl Interrupts {
                 timer::clear_deadline();
             }
             for (_, handler) in self.devices.iter().filter(|(known, _)| *known == id) {
-                handler.signal();
+                handler();
             }
             active[count] = id;
             count += 1;

@@ -1,13 +1,13 @@
 //! The map of memory: page tables, the MMU, and the heap.
 
-use crate::{machine::Machine, power};
+use crate::machine::Core;
 use core::{cell::Cell, ops::Range};
 use critical_section::Mutex;
 use landfall_arch::{
-    boot_log, image, mmu,
+    boot_log, crash, image, mmu,
     translation::{MapError, Memory, PAGE, PageTables, Table},
 };
-use landfall_device_tree::DeviceTree;
+use landfall_device_tree::{DeviceTree, Registers};
 
 /// Enough for RAM of any size (in blocks of 1 GiB and 2 MiB), the image's pages, and devices in a
 /// few different places.
@@ -22,20 +22,23 @@ static POOL: Mutex<Cell<Option<&'static mut [Table; TABLES]>>> = {
     Mutex::new(Cell::new(Some(unsafe { &mut *(&raw mut STORAGE) })))
 };
 
-/// Switches the MMU on and makes the heap of the largest free piece of RAM; returns the device
-/// tree, which now lies below the heap.
-pub(crate) fn init(machine: &Machine) -> DeviceTree<'static> {
+/// Switches the MMU on, with `devices` mapped, and makes the heap of the largest free piece of RAM;
+/// returns the device tree, which now lies below the heap, and the map, to which more can be added.
+pub fn init(
+    machine: &Core,
+    devices: impl Iterator<Item = Registers>,
+) -> (DeviceTree<'static>, mmu::Map) {
     boot_log!("mapping memory, switching the MMU on");
     let pool = critical_section::with(|cs| POOL.borrow(cs).take());
     let pool = pool.expect("memory is set up once");
     let mut tables = PageTables::new(pool, mmu::ADDRESS_BITS);
-    if let Err(error) = map(machine, &mut tables) {
+    if let Err(error) = map(machine, devices, &mut tables) {
         fail(format_args!("cannot map memory: {error}"));
     }
     // SAFETY:
     // 1. `map` mapped the parts of the image, all other RAM and, in RAM, the device tree.
     // 2. Devices are coherent virtio devices, and no other core runs.
-    unsafe { mmu::enable(tables) };
+    let map = unsafe { mmu::enable(tables) };
 
     let free = machine.memory.largest_free(&image::layout().whole, PAGE);
     let Some(free) = free else {
@@ -53,10 +56,17 @@ pub(crate) fn init(machine: &Machine) -> DeviceTree<'static> {
         core::slice::from_raw_parts_mut(free.start as *mut _, (free.end - free.start) as usize)
     });
     // Its words were read before; a copy reads the same.
-    DeviceTree::new(tree).unwrap_or_else(|error| fail(format_args!("copied device tree: {error}")))
+    match DeviceTree::new(tree) {
+        Ok(tree) => (tree, map),
+        Err(error) => fail(format_args!("copied device tree: {error}")),
+    }
 }
 
-fn map(machine: &Machine, tables: &mut PageTables<'_>) -> Result<(), MapError> {
+fn map(
+    machine: &Core,
+    devices: impl Iterator<Item = Registers>,
+    tables: &mut PageTables<'_>,
+) -> Result<(), MapError> {
     let layout = image::layout();
     tables.map(layout.text, Memory::Code)?;
     tables.map(layout.rodata, Memory::Constants)?;
@@ -73,7 +83,7 @@ fn map(machine: &Machine, tables: &mut PageTables<'_>) -> Result<(), MapError> {
             }
         }
     }
-    for registers in machine.registers() {
+    for registers in machine.registers().chain(devices) {
         tables.map_touched(registers, Memory::Device)?;
     }
     Ok(())
@@ -110,5 +120,5 @@ fn move_tree(tree: &[u32], free: Range<u64>) -> (&'static [u32], Range<u64>) {
 
 fn fail(why: core::fmt::Arguments<'_>) -> ! {
     boot_log!("{why}");
-    power::stop(landfall::ExitCode::Failure as u8)
+    crash::stop(landfall::ExitCode::Failure as u8)
 }

@@ -1,0 +1,13 @@
+//! What bare-metal boards share: every board's machine has RAM, a GIC and a generic timer, and says
+//! so in its device tree. Each module has the name of the boards' files that use it.
+// Bare metal only: on a host there is nothing to link it to.
+#![cfg(target_os = "none")]
+#![no_std]
+
+extern crate alloc;
+
+pub mod entropy;
+pub mod irq;
+pub mod machine;
+pub mod memory;
+pub mod time;

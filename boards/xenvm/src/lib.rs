@@ -1,0 +1,122 @@
+//! The board `xenvm`: an aarch64 guest of Xen, as `xl create` starts it.
+//!
+//! Boot, as `start` does it: the device tree; the map of memory, the MMU and the heap; the console,
+//! of which Xen tells only by hypercalls, so that text from before waits; clock and interrupt
+//! controller; event channels, grant table and xenstore (`xen`); the time of day; entropy; the network
+//! cards (`net`); then the runtime. What can fail says on the console what it tries before it does.
+// Bare metal only: on a host there is nothing to link it to.
+#![cfg(target_os = "none")]
+#![no_std]
+
+extern crate alloc;
+
+mod console;
+mod entropy;
+mod machine;
+mod net;
+mod power;
+mod time;
+mod xen;
+
+use alloc::string::String;
+use core::task::{Context, Poll};
+use landfall::{App, Devices, ExitCode, Platform};
+use landfall_arch::{boot_log, crash};
+use landfall_bare_metal::{irq, memory};
+use machine::Machine;
+
+/// Boots the machine that `device_tree` (its physical address) describes, and runs `app` on it.
+pub fn start(device_tree: usize, app: App) -> ! {
+    console::init();
+    crash::set_terminator(power::stop);
+    let machine = match Machine::read(device_tree) {
+        Ok(machine) => machine,
+        Err(error) => fail(format_args!("{error}")),
+    };
+    boot_log!(
+        "Landfall {} on board xenvm, {}, {} MiB of RAM",
+        env!("CARGO_PKG_VERSION"),
+        landfall_arch::cpu_name(),
+        machine.core.memory.bytes() >> 20
+    );
+    let (tree, mut map) = memory::init(&machine.core, core::iter::empty());
+    console::connect_page(&mut map);
+    landfall_bare_metal::time::init();
+    irq::init(&machine.core);
+    let xen = match xen::init(&machine, &mut map) {
+        Ok(xen) => xen,
+        Err(error) => fail(format_args!("{error}")),
+    };
+    time::init(&xen);
+    power::arm_watchdog();
+    let seed = entropy::seed(tree.rng_seed().ok().flatten());
+    let arguments = tree.boot_arguments().unwrap_or_else(|error| {
+        boot_log!("boot arguments: {error}; going on without");
+        ""
+    });
+    let arguments = String::from(arguments);
+    let (network, mut tasks) = net::init(&xen);
+    tasks.push(xen.store_task());
+    boot_log!("starting the app");
+    let devices = Devices {
+        arguments,
+        seed,
+        network,
+        tasks,
+        shutdown: Some(power::shutdown_requested(xen.store)),
+    };
+    landfall::run(&XenVm, devices, app)
+}
+
+/// Says why this domain cannot go on, and ends it.
+fn fail(why: core::fmt::Arguments<'_>) -> ! {
+    boot_log!("{why}");
+    power::stop(ExitCode::Failure as u8)
+}
+
+struct XenVm;
+
+impl Platform for XenVm {
+    fn board(&self) -> &'static str {
+        "xenvm"
+    }
+
+    fn cpu(&self) -> &'static str {
+        landfall_arch::cpu_name()
+    }
+
+    fn now_us(&self) -> u64 {
+        landfall_bare_metal::time::now_us()
+    }
+
+    fn unix_seconds(&self) -> Option<u64> {
+        landfall_bare_metal::time::unix_seconds()
+    }
+
+    fn dispatch_interrupts(&self) {
+        power::keep_watchdog();
+        irq::dispatch();
+    }
+
+    fn sleep(&self, deadline_us: Option<u64>) {
+        landfall_bare_metal::time::set_deadline(power::sleep_until(deadline_us));
+        landfall_arch::wait_for_interrupt();
+        irq::dispatch();
+    }
+
+    fn wake(&self) {
+        // One core, and interrupts are handled only in `sleep`: who wakes is awake.
+    }
+
+    fn write(&self, text: &[u8]) {
+        landfall_arch::console::write(text);
+    }
+
+    fn poll_read(&self, context: &mut Context<'_>, buffer: &mut [u8]) -> Poll<usize> {
+        console::poll_read(context, buffer)
+    }
+
+    fn exit(&self, code: ExitCode) -> ! {
+        power::stop(code as u8)
+    }
+}

@@ -1,0 +1,97 @@
+//! The end of a system that was asked to end: the app is told, its connections close, and the
+//! platform ends.
+//!
+//! An app hears of it by [`System::shutdown_requested`], or by listeners that accept no more; both
+//! let it return from `main` in its own time, up to a limit. An app that hears neither is ended all
+//! the same.
+
+use crate::{BoardTask, ExitCode, System, network::Network};
+use alloc::{string::String, vec::Vec};
+use core::{
+    cell::{Cell, RefCell},
+    task::{Context, Poll, Waker},
+};
+use embassy_time::{Duration, Timer};
+use log::{error, info, warn};
+
+/// How long the app has for its end.
+const APP: Duration = Duration::from_millis(500);
+/// How long its connections have for theirs.
+const CONNECTIONS: Duration = Duration::from_millis(300);
+/// How often they are looked at.
+const LOOK: Duration = Duration::from_millis(10);
+
+/// Whether the system was asked to end, and who waits to hear of it.
+#[derive(Default)]
+pub(crate) struct Request {
+    made: Cell<bool>,
+    waiting: RefCell<Vec<Waker>>,
+}
+
+impl Request {
+    pub(crate) fn is_made(&self) -> bool {
+        self.made.get()
+    }
+
+    pub(crate) fn poll(&self, context: &Context<'_>) -> Poll<()> {
+        if self.made.get() {
+            return Poll::Ready(());
+        }
+        let mut waiting = self.waiting.borrow_mut();
+        if !waiting.iter().any(|it| it.will_wake(context.waker())) {
+            waiting.push(context.waker().clone());
+        }
+        Poll::Pending
+    }
+
+    fn make(&self) {
+        self.made.set(true);
+        self.waiting.take().into_iter().for_each(Waker::wake);
+    }
+}
+
+/// Waits until the system is asked to end; then ends it, with the app or without.
+pub(crate) async fn obey(asked: BoardTask, system: System) {
+    asked.await;
+    system.shutdown_request().make();
+    if let Ok(network) = system.network() {
+        network.shut_down();
+    }
+    Timer::after(APP).await;
+    warn!(target: "app", "it did not end within {} ms and is ended", APP.as_millis());
+    finish(&system, Ok(())).await
+}
+
+/// Ends the platform after the app has ended: with a code that says how, and with its last data on
+/// their way.
+pub(crate) async fn finish(system: &System, ended: Result<(), String>) {
+    let code = match ended {
+        Ok(()) => {
+            info!(target: "app", "ended");
+            ExitCode::Success
+        }
+        Err(failure) if system.shutdown_request().is_made() => {
+            info!(target: "app", "ended: {failure}");
+            ExitCode::Success
+        }
+        Err(failure) => {
+            error!(target: "app", "{failure}");
+            ExitCode::Failure
+        }
+    };
+    if let Ok(network) = system.network() {
+        drain(&network).await;
+    }
+    system.platform().exit(code)
+}
+
+/// Waits until all connections are closed, for a while.
+async fn drain(network: &Network) {
+    network.shut_down();
+    for _ in 0..CONNECTIONS.as_millis() / LOOK.as_millis() {
+        if network.is_drained() {
+            return;
+        }
+        Timer::after(LOOK).await;
+    }
+}

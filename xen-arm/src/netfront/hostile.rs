@@ -1,0 +1,1 @@
+//! Backends that a test makes of bytes, for tests and fuzzers on a host.
