@@ -251,6 +251,11 @@ pub mod peer {
         page.u32(offset::REQUEST_PRODUCER).load(Ordering::Acquire)
     }
 
+    /// Returns the response producer index.
+    pub fn responses(page: &SharedMemory) -> u32 {
+        page.u32(offset::RESPONSE_PRODUCER).load(Ordering::Acquire)
+    }
+
     /// Sets the response producer index.
     pub fn set_responses(page: &SharedMemory, produced: u32) {
         page.u32(offset::RESPONSE_PRODUCER)

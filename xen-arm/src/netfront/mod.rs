@@ -12,7 +12,7 @@ mod connection;
 mod device;
 pub mod features;
 #[cfg(any(test, not(target_os = "none")))]
-pub mod hostile;
+pub(crate) mod hostile;
 mod offload;
 mod receive;
 mod transmit;

@@ -262,4 +262,9 @@ impl Receive {
         let pages = self.pages.iter().map(|page| view(page)).collect();
         (view(self.ring.memory()), pages)
     }
+
+    /// See [`FrontRing::age`].
+    pub(super) fn age(&mut self, rounds: u32) {
+        self.ring.age(rounds);
+    }
 }

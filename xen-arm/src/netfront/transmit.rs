@@ -270,4 +270,9 @@ impl Transmit {
         }
         (view(self.ring.memory()), pages)
     }
+
+    /// See [`FrontRing::age`].
+    pub(super) fn age(&mut self, rounds: u32) {
+        self.ring.age(rounds);
+    }
 }

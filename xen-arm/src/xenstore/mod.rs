@@ -9,6 +9,8 @@
 
 mod connection;
 mod error;
+#[cfg(any(test, not(target_os = "none")))]
+pub(crate) mod hostile;
 mod wire;
 
 pub use error::{Broken, Cause, NoStore, PathError, StoreError};

@@ -7,13 +7,13 @@ use alloc::string::String;
 use core::{fmt, hint::black_box};
 
 landfall::arguments! {
-    /// how to end: return, error, panic, overflow, code, constant, null, hang, or copy (well, if
-    /// memory copies are right)
+    /// how to end: return, error, panic, overflow, code, constant, null, hang (asleep), spin (awake),
+    /// echo (the console's input, until it says end), or copy (well, if memory copies are right)
     how: String = String::from("return"),
 }
 
 #[landfall::main]
-async fn main(_: landfall::System, arguments: Arguments) -> Result<(), Planned> {
+async fn main(system: landfall::System, arguments: Arguments) -> Result<(), Planned> {
     match arguments.how.as_str() {
         "return" => {}
         "error" => return Err(Planned),
@@ -25,10 +25,30 @@ async fn main(_: landfall::System, arguments: Arguments) -> Result<(), Planned> 
         "constant" => write_to("a constant".as_ptr().addr()),
         "null" => write_to(0),
         "hang" => core::future::pending().await,
+        "spin" => loop {
+            core::hint::spin_loop();
+        },
+        "echo" => echo(&system).await,
         "copy" => check_copies(),
         _ => panic!("no such end"),
     }
     Ok(())
+}
+
+/// Says what each line of the console's input was.
+async fn echo(system: &landfall::System) {
+    log::info!("say something");
+    let mut line = String::new();
+    while line != "end" {
+        line.clear();
+        while !line.ends_with(['\r', '\n']) {
+            let mut piece = [0; 16];
+            let length = system.read_console(&mut piece).await;
+            line.push_str(&String::from_utf8_lossy(&piece[..length]));
+        }
+        line.truncate(line.trim_end().len());
+        log::info!("the console says {line:?}");
+    }
 }
 
 #[derive(Debug)]
