@@ -224,9 +224,10 @@ impl Console {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::ring::peer::view;
+    use crate::{hostile::accesses, ring::peer::view};
     use alloc::{string::String, vec, vec::Vec};
     use core::sync::atomic::Ordering;
+    use proptest::{collection, prelude::*};
     use std::task::Waker;
 
     fn console() -> (Console, SharedMemory) {
@@ -298,6 +299,108 @@ mod tests {
         daemon.u32(INPUT.producer).store(1 << 30, Ordering::Relaxed);
         let context = Context::from_waker(Waker::noop());
         assert_eq!(console.read(&mut [0; 16], &context), 0);
+    }
+
+    #[test]
+    fn wild_indices_of_the_output_cost_text_and_nothing_else() {
+        for (consumed, produced) in [(1, 0), (0, 2049), (0, u32::MAX), (1 << 31, 0)] {
+            let (mut console, daemon) = console();
+            daemon
+                .u32(OUTPUT.consumer)
+                .store(consumed, Ordering::Relaxed);
+            daemon
+                .u32(OUTPUT.producer)
+                .store(produced, Ordering::Relaxed);
+            console.write(b"lost");
+            assert!(console.queue.is_empty());
+            // The daemon comes to its senses.
+            daemon.u32(OUTPUT.consumer).store(7, Ordering::Relaxed);
+            daemon.u32(OUTPUT.producer).store(7, Ordering::Relaxed);
+            console.write(b"heard");
+            assert_eq!(drain(&daemon), b"heard");
+        }
+    }
+
+    #[test]
+    fn wild_indices_of_the_input_are_no_input() {
+        let (mut console, daemon) = console();
+        let context = Context::from_waker(Waker::noop());
+        for (consumed, produced) in [(1, 0), (0, 1025), (0, u32::MAX), (1 << 31, 0)] {
+            daemon
+                .u32(INPUT.consumer)
+                .store(consumed, Ordering::Relaxed);
+            daemon
+                .u32(INPUT.producer)
+                .store(produced, Ordering::Relaxed);
+            assert_eq!(console.read(&mut [0; 4096], &context), 0);
+        }
+        daemon.u32(INPUT.consumer).store(1 << 31, Ordering::Relaxed);
+        daemon
+            .u32(INPUT.producer)
+            .store((1 << 31) + 1024, Ordering::Relaxed);
+        assert_eq!(console.read(&mut [0; 4096], &context), 1024, "full");
+    }
+
+    #[test]
+    fn nothing_is_read_twice() {
+        let (mut console, daemon) = console();
+        INPUT.write(&daemon, &[b'x'; 1000]).unwrap();
+        INPUT.read(&daemon, &mut [0; 900]).unwrap();
+        INPUT.write(&daemon, &[b'y'; 300]).unwrap();
+        let context = Context::from_waker(Waker::noop());
+        let mut line = [0; 1024];
+        let (read, accesses) = accesses::of(|| console.read(&mut line, &context));
+        assert_eq!(read, 400);
+        assert_eq!(accesses.repeated(&daemon, 0..1024), []);
+        assert_eq!(accesses.to(&daemon, INPUT.producer), 1);
+        let (_, accesses) = accesses::of(|| console.write(b"text"));
+        assert_eq!(accesses.to(&daemon, OUTPUT.consumer), 1);
+        assert_eq!(accesses.repeated(&daemon, 1024..3072), []);
+    }
+
+    proptest! {
+        #![proptest_config(ProptestConfig { cases: 100, failure_persistence: None, ..ProptestConfig::default() })]
+
+        #[test]
+        fn whatever_the_script_says(script in collection::vec(any::<u8>(), 0..400)) {
+            crate::hostile::console(&script);
+        }
+
+        #[test]
+        fn a_daemon_that_reads_in_pieces_sees_every_line(
+            lines in collection::vec("[a-z\r\n]{0,300}", 0..40),
+            pieces in collection::vec(0_usize..400, 1..20),
+        ) {
+            let (mut console, daemon) = console();
+            let mut seen = Vec::new();
+            let mut pieces = pieces.iter().cycle();
+            for line in &lines {
+                console.write(line.as_bytes());
+                let mut piece = vec![0; *pieces.next().unwrap()];
+                let length = OUTPUT.read(&daemon, &mut piece).unwrap();
+                seen.extend(&piece[..length]);
+            }
+            while !console.queue.is_empty() || !OUTPUT.is_drained(&daemon) {
+                seen.extend(drain(&daemon));
+                console.pump();
+            }
+            let lines: Vec<String> = lines.iter().map(|it| terminal(it)).collect();
+            prop_assert_eq!(String::from_utf8(seen).unwrap(), lines.concat());
+        }
+    }
+
+    /// Returns text with a carriage return before each line's end that has none.
+    fn terminal(text: &str) -> String {
+        let mut last = ' ';
+        let mut result = String::new();
+        for character in text.chars() {
+            if character == '\n' && last != '\r' {
+                result.push('\r');
+            }
+            result.push(character);
+            last = character;
+        }
+        result
     }
 
     #[test]

@@ -193,12 +193,16 @@ impl<P: Protocol> FrontRing<P> {
         self.consumer = self.consumer.wrapping_add(responses);
     }
 
-    /// Asks for a notification when there are `more` responses beyond those consumed
-    /// (`RING_FINAL_CHECK_FOR_RESPONSES`); look once more after it.
-    pub fn ask_for_event(&mut self, more: u32) {
+    /// Asks for a notification when there are `more` responses beyond those consumed; returns whether
+    /// there is something to look at already (`RING_FINAL_CHECK_FOR_RESPONSES`).
+    ///
+    /// The other side may have been there before it saw what was asked, and tells nobody then. So when
+    /// something is there, it is taken, and then asked anew.
+    pub fn ask_for_event(&mut self, more: u32) -> bool {
         self.index(offset::RESPONSE_EVENT, self.consumer.wrapping_add(more));
         // The other side sees what was asked before it is looked once more.
         fence(Ordering::SeqCst);
+        self.responses() != Ok(0)
     }
 
     /// Gives the memory back.
@@ -222,11 +226,7 @@ impl<P: Protocol> FrontRing<P> {
         for index in shared {
             self.memory.u32(index).fetch_add(by, Ordering::SeqCst);
         }
-        for index in [
-            &mut self.producer,
-            &mut self.notified,
-            &mut self.consumer,
-        ] {
+        for index in [&mut self.producer, &mut self.notified, &mut self.consumer] {
             *index = index.wrapping_add(by);
         }
     }
@@ -237,13 +237,20 @@ pub mod peer {
     //! The other side of a ring, for tests on a host: as honest or hostile as they like.
 
     use super::offset;
-    use crate::memory::SharedMemory;
+    use crate::{Frame, memory::SharedMemory};
     use core::sync::atomic::Ordering;
 
     /// Returns a second way to the page of `memory`, which must outlive it.
     pub fn view(memory: &SharedMemory) -> SharedMemory {
         // SAFETY: The page is mapped, and used through `SharedMemory` only.
         unsafe { SharedMemory::at(memory.address(), memory.pages()) }
+    }
+
+    /// Returns a second way to page `number` of `memory`, which must outlive it.
+    pub fn view_page(memory: &SharedMemory, number: usize) -> SharedMemory {
+        assert!(number < memory.pages());
+        // SAFETY: As in `view`.
+        unsafe { SharedMemory::at(memory.address() + number * Frame::BYTES, 1) }
     }
 
     /// Returns the frontend's request producer index.

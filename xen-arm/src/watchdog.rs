@@ -129,7 +129,11 @@ mod tests {
         assert_eq!(calls.take(), [(1, 0)]);
         watchdog.run(100 * SECOND);
         watchdog.run(100 * SECOND + 1);
-        assert_eq!(calls.take(), [(0, 8)], "a new one: Xen has forgotten the old one");
+        assert_eq!(
+            calls.take(),
+            [(0, 8)],
+            "a new one: Xen has forgotten the old one"
+        );
         watchdog.run(103 * SECOND);
         assert_eq!(calls.take(), [(1, 8)]);
     }

@@ -13,7 +13,7 @@ use crate::{
     events::{EventChannels, EventError},
     grants::{GrantError, GrantTable},
     xenbus::{Backend, Frontend, State},
-    xenstore::{StoreError, Watch, Xenstore},
+    xenstore::{Cause, StoreError, Watch, Xenstore},
 };
 use alloc::{
     rc::Rc,
@@ -22,7 +22,7 @@ use alloc::{
 use core::{
     cell::RefCell,
     fmt,
-    future::poll_fn,
+    future::{pending, poll_fn},
     pin::pin,
     task::{Context, Poll, Waker},
 };
@@ -324,6 +324,12 @@ impl Connection {
             match look.await {
                 Ok((State::Connected, carrier)) => self.set_link(carrier),
                 Ok((state, _)) => return Failure::Closed(state),
+                // There is no store any more, and no other connection to be had without it. This one
+                // still works.
+                Err(Failure::Store(StoreError {
+                    cause: Cause::Broken(_),
+                    ..
+                })) => pending().await,
                 Err(failure) => return failure,
             }
         }
@@ -363,6 +369,7 @@ impl Peer {
     }
 
     async fn changed(&mut self) {
+        // Both end with the store's connection; asking the store says so.
         select(self.changes.next(), self.moves.next()).await;
     }
 

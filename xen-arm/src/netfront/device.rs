@@ -10,6 +10,9 @@ use core::{
 };
 use embassy_net_driver::{Capabilities, Checksum, Driver, HardwareAddress, LinkState};
 
+/// How often a ring is looked at before others get their turn.
+const LOOKS: usize = 4;
+
 /// What the card and its connection share.
 #[derive(Debug, Default)]
 pub(super) struct Shared {
@@ -70,23 +73,27 @@ impl Shared {
         self.wake_connection();
     }
 
-    /// Returns what `ready` finds; when there is nothing, asks to be told and looks once more, so
-    /// that nothing that comes between the two is missed.
+    /// Returns what `ready` finds. When there is nothing, `listen` asks to be told; it is ready when
+    /// something came before that, or was not told of. Then it is looked again, so that nothing is
+    /// missed.
     fn ready_or_listen<T>(
         &mut self,
         context: &Context<'_>,
         ready: fn(&mut Rings, &mut Counters) -> Result<Option<T>, Broken>,
         listen: fn(&mut Rings, &Context<'_>) -> Poll<()>,
     ) -> Option<T> {
-        loop {
+        for _ in 0..LOOKS {
             let found = self.look(ready);
             if found.is_some() || self.broken.is_some() {
                 return found;
             }
             if listen(self.rings.as_mut()?, context).is_pending() {
-                return self.look(ready);
+                return None;
             }
         }
+        // A backend that has nothing but rubbish does not keep everybody else from their turn.
+        context.waker().wake_by_ref();
+        None
     }
 
     /// Returns what `ready` finds; a backend that breaks the protocol is not listened to any more.
@@ -117,7 +124,9 @@ impl Shared {
                 if rings.receive.must_notify() {
                     rings.receive_event().notify();
                 }
-                rings.receive.ask_for_event();
+                if rings.receive.ask_for_event() {
+                    return Poll::Ready(());
+                }
                 rings.receive_event().poll_event(context)
             },
         )
@@ -128,7 +137,9 @@ impl Shared {
             context,
             |rings, counters| Ok(rings.transmit.make_room(counters)?.then_some(())),
             |rings, context| {
-                rings.transmit.ask_for_event();
+                if rings.transmit.ask_for_event() {
+                    return Poll::Ready(());
+                }
                 let event = rings.transmit_event.poll_event(context);
                 if event.is_ready() && rings.receive_event.is_none() {
                     // It may have been about a frame that came: the stack looks again.

@@ -3,6 +3,8 @@
 //! They know the ring from `io/netif.h` and `io/ring.h`, not from the driver: layouts and flags are
 //! written down here a second time.
 
+#[cfg(test)]
+mod card;
 mod receive;
 mod transmit;
 

@@ -158,7 +158,8 @@ fn parse_mac(text: &str) -> Option<[u8; 6]> {
     let mut mac = [0; 6];
     let mut parts = text.trim().split(':');
     for byte in &mut mac {
-        let part = parts.next().filter(|part| part.len() == 2)?;
+        let digits = |part: &&str| part.bytes().all(|it| it.is_ascii_hexdigit());
+        let part = parts.next().filter(|part| part.len() == 2).filter(digits)?;
         *byte = u8::from_str_radix(part, 16).ok()?;
     }
     // A card's address is neither a group's nor nobody's.

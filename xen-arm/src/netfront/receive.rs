@@ -243,9 +243,9 @@ impl Receive {
         self.buffer = buffer;
     }
 
-    /// Asks for a notification at the next response.
-    pub(super) fn ask_for_event(&mut self) {
-        self.ring.ask_for_event(1);
+    /// Asks for a notification at the next response; returns whether there is one already.
+    pub(super) fn ask_for_event(&mut self) -> bool {
+        self.ring.ask_for_event(1)
     }
 
     /// Returns whether the backend wants to know of the pages that it was lent.

@@ -190,10 +190,11 @@ impl Transmit {
     }
 
     /// Asks for a notification when the backend has answered all but a few slots' worth of what it
-    /// has: a sender that waits for room is woken once for many frames.
-    pub(super) fn ask_for_event(&mut self) {
+    /// has: a sender that waits for room is woken once for many frames. Returns whether there are
+    /// answers already.
+    pub(super) fn ask_for_event(&mut self) -> bool {
         let outstanding = self.ring.slots() - self.ring.room();
-        self.ring.ask_for_event((outstanding / 2).max(1));
+        self.ring.ask_for_event((outstanding / 2).max(1))
     }
 
     /// Sends a frame of `length` bytes that `write` writes. The caller has asked
@@ -204,7 +205,7 @@ impl Transmit {
         counters: &mut Counters,
         write: impl FnOnce(&mut [u8]) -> R,
     ) -> R {
-        let Some(buffer) = self.free.pop().filter(|_| length <= self.longest) else {
+        let Some(buffer) = self.free.pop_if(|_| length <= self.longest) else {
             counters.tx_errors += 1;
             return write(&mut vec![0; length]);
         };
@@ -261,11 +262,11 @@ impl Transmit {
 impl Transmit {
     /// The backend's way to the ring, and to pages by their references.
     pub(super) fn peer(&self) -> (SharedMemory, Vec<(u32, SharedMemory)>) {
-        use crate::ring::peer::view;
+        use crate::ring::peer::{view, view_page};
         let mut pages = Vec::new();
         for shared in &self.memory {
             for number in 0..shared.pages() {
-                pages.push((shared.reference(number).0, view(shared)));
+                pages.push((shared.reference(number).0, view_page(shared, number)));
             }
         }
         (view(self.ring.memory()), pages)

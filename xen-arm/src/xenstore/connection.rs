@@ -178,13 +178,15 @@ impl Connection {
         self.state.borrow_mut().watches.remove(&number);
     }
 
-    /// Takes an event of a watch.
-    pub(super) fn poll_watch(&self, number: u32, context: &Context<'_>) -> Poll<String> {
+    /// Takes an event of a watch; there are no more when it is `None`.
+    pub(super) fn poll_watch(&self, number: u32, context: &Context<'_>) -> Poll<Option<String>> {
         let mut state = self.state.borrow_mut();
+        let broken = state.broken.is_some();
         let Some(events) = state.watches.get_mut(&number) else {
-            return Poll::Pending;
+            return Poll::Ready(None);
         };
-        if let Some(path) = events.paths.pop_front() {
+        let path = events.paths.pop_front();
+        if path.is_some() || broken {
             return Poll::Ready(path);
         }
         events.waker = Some(context.waker().clone());
@@ -355,6 +357,7 @@ impl State {
         for number in numbers {
             self.answer(number, Err(Cause::Broken(why)));
         }
+        self.watches.values_mut().for_each(Events::wake);
     }
 }
 
@@ -367,6 +370,10 @@ impl Events {
         } else if !self.paths.iter().any(|known| known == path) {
             self.paths.push_back(path.into());
         }
+        self.wake();
+    }
+
+    fn wake(&mut self) {
         self.waker.take().into_iter().for_each(Waker::wake);
     }
 }

@@ -13,7 +13,7 @@ use crate::{
     ring::peer::view,
     shared_info::SharedInfo,
 };
-use alloc::{boxed::Box, collections::VecDeque, format, rc::Rc, vec, vec::Vec};
+use alloc::{boxed::Box, collections::VecDeque, format, rc::Rc, vec::Vec};
 use core::{
     cell::RefCell,
     pin::{Pin, pin},
@@ -43,11 +43,11 @@ pub(super) const WATCH_EVENT: u32 = 15;
 pub(super) const ERROR: u32 = 16;
 
 /// The port of the store's event channel.
-pub(super) const PORT: u64 = 1;
+pub(crate) const PORT: u64 = 1;
 
 /// A message, either way.
 #[derive(Clone, Debug, Eq, PartialEq)]
-pub(super) struct Message {
+pub(crate) struct Message {
     pub(super) kind: u32,
     pub(super) number: u32,
     pub(super) transaction: u32,
@@ -109,7 +109,7 @@ impl Message {
 }
 
 /// The daemon's end of the rings.
-pub(super) struct Daemon {
+pub(crate) struct Daemon {
     pub(super) page: SharedMemory,
     /// Bytes of requests that have arrived.
     arrived: Vec<u8>,
@@ -142,7 +142,7 @@ impl Daemon {
     }
 
     /// Sets the index of the producer of responses, in a way that cannot be.
-    pub(super) fn break_ring(&self) {
+    pub(crate) fn break_ring(&self) {
         let consumed = self.page.u32(RESPONSES.consumer).load(Ordering::SeqCst);
         let impossible = consumed.wrapping_add(RESPONSES.size + 1);
         self.page
@@ -207,7 +207,16 @@ pub fn store(script: &[u8]) {
 }
 
 /// Paths that are asked for; some are none.
-const PATHS: [&str; 8] = ["a", "/", "device/vif/0/state", "@releaseDomain", "", "a//b", "ä", "b"];
+const PATHS: [&str; 8] = [
+    "a",
+    "/",
+    "device/vif/0/state",
+    "@releaseDomain",
+    "",
+    "a//b",
+    "ä",
+    "b",
+];
 
 impl Match {
     fn step(&mut self, script: &mut Script<'_>) {
@@ -240,8 +249,15 @@ impl Match {
                 3 => store.permissions(path).await.map(drop),
                 4 => store.write(path, kind).await,
                 5 => store.remove(path).await,
-                6 => store.transaction(async |it| it.write(path, "x").await).await,
-                7 => store.transaction(async |it| it.read(path).await).await.map(drop),
+                6 => {
+                    store
+                        .transaction(async |it| it.write(path, "x").await)
+                        .await
+                }
+                7 => store
+                    .transaction(async |it| it.read(path).await)
+                    .await
+                    .map(drop),
                 8 => store.make_directory(path).await,
                 _ => {
                     let watch = store.watch(path).await?;
@@ -315,7 +331,7 @@ impl Match {
     fn say(&mut self, bytes: &[u8], script: &mut Script<'_>) {
         // One that says more than it can send is not listened to.
         if self.daemon.waiting.len() < 64 * 1024 {
-            let times = if script.u8() % 8 == 0 { 2 } else { 1 };
+            let times = if script.u8().is_multiple_of(8) { 2 } else { 1 };
             (0..times).for_each(|_| self.daemon.waiting.extend(bytes));
         }
         let _ = self.daemon.send(1024);
@@ -371,3 +387,6 @@ pub(super) fn take_events(watch: &mut Watch) -> (usize, bool) {
         }
     }
 }
+
+#[cfg(test)]
+mod tests;

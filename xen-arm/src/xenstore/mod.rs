@@ -27,8 +27,10 @@ use core::{
 use futures_util::Stream;
 use wire::{Kind, check_path, strings};
 
-/// How often a transaction that met another is done again.
+/// How often a transaction that met another is done again, and a directory that changed is read anew.
 const ATTEMPTS: usize = 100;
+/// Bytes of the names in a directory that are read, at most: the store can send parts without end.
+const LONGEST_DIRECTORY: usize = 256 * 1024;
 
 /// The store. Clones are handles of the same connection.
 #[derive(Clone)]
@@ -85,7 +87,7 @@ impl Xenstore {
     }
 
     async fn request(&self, kind: Kind, path: &str, rest: &[&[u8]]) -> Result<Vec<u8>, StoreError> {
-        check_path(path).map_err(|error| StoreError::new(path, Cause::Path(error)))?;
+        check(path)?;
         let parts = [&[path.as_bytes(), b"\0"], rest].concat();
         let answer = self
             .connection
@@ -172,30 +174,38 @@ impl Xenstore {
         owned_strings(path, &list)
     }
 
-    /// Reads a directory piece by piece (`XS_DIRECTORY_PART`), anew when it changed meanwhile.
+    /// Reads a directory that is longer than a message, anew when it changed meanwhile.
     async fn long_directory(&self, path: &str) -> Result<Vec<u8>, StoreError> {
-        let mut list = Vec::new();
-        let mut generation = Vec::new();
-        loop {
-            let offset = format!("{}\0", list.len());
-            let rest = [offset.as_bytes()];
-            let answer = self.request(Kind::DirectoryPart, path, &rest).await?;
-            let malformed = || StoreError::new(path, Cause::Malformed);
-            let end = answer.iter().position(|&byte| byte == 0);
-            let (now, part) = answer.split_at(end.ok_or_else(malformed)?);
-            if !list.is_empty() && now != generation {
-                list.clear();
-                continue;
-            }
-            generation = now.to_vec();
-            // An empty part, that is a zero byte more, is the end.
-            let part = &part[1..];
-            let ends = part.is_empty() || part.ends_with(b"\0\0");
-            list.extend_from_slice(part.strip_suffix(b"\0").filter(|_| ends).unwrap_or(part));
-            if ends {
+        for _ in 0..ATTEMPTS {
+            if let Some(list) = self.directory_parts(path).await? {
                 return Ok(list);
             }
         }
+        Err(StoreError::new(path, Cause::Again))
+    }
+
+    /// Reads a directory part by part (`XS_DIRECTORY_PART`); `None` when it changed meanwhile.
+    async fn directory_parts(&self, path: &str) -> Result<Option<Vec<u8>>, StoreError> {
+        let mut list = Vec::new();
+        let mut generation = None;
+        while list.len() < LONGEST_DIRECTORY {
+            let offset = format!("{}\0", list.len());
+            let rest = [offset.as_bytes()];
+            let answer = self.request(Kind::DirectoryPart, path, &rest).await?;
+            let end = answer.iter().position(|&byte| byte == 0);
+            let end = end.ok_or_else(|| StoreError::new(path, Cause::Malformed))?;
+            let (now, part) = (&answer[..end], &answer[end + 1..]);
+            if generation.get_or_insert_with(|| now.to_vec()) != now {
+                return Ok(None);
+            }
+            list.extend_from_slice(part);
+            // An empty name is the end of the list, and all of it when there are no others.
+            if part.is_empty() || list == b"\0" || list.ends_with(b"\0\0") {
+                list.pop();
+                return Ok(Some(list));
+            }
+        }
+        Err(StoreError::new(path, Cause::NoSpace))
     }
 
     /// Returns who may do what with a key: the first entry is the owner's, whose flags are those of
@@ -256,6 +266,8 @@ impl Xenstore {
     /// # Errors
     /// [`StoreError`].
     pub async fn watch(&self, path: &str) -> Result<Watch, StoreError> {
+        // Before there is a watch, which would be taken back when it is dropped.
+        check(path)?;
         let watch = Watch {
             connection: self.connection.clone(),
             path: path.into(),
@@ -265,6 +277,10 @@ impl Xenstore {
         self.request(Kind::Watch, path, &[token.as_bytes()]).await?;
         Ok(watch)
     }
+}
+
+fn check(path: &str) -> Result<(), StoreError> {
+    check_path(path).map_err(|error| StoreError::new(path, Cause::Path(error)))
 }
 
 fn owned_strings(path: &str, list: &[u8]) -> Result<Vec<String>, StoreError> {
@@ -353,7 +369,7 @@ impl Drop for OpenTransaction {
 }
 
 /// The changes of a key and of everything below it, as a stream of paths. Events that were not
-/// taken yet and name the same path are one.
+/// taken yet and name the same path are one. The stream ends when the connection is broken.
 pub struct Watch {
     connection: Rc<Connection>,
     path: String,
@@ -370,7 +386,7 @@ impl Stream for Watch {
     type Item = String;
 
     fn poll_next(self: Pin<&mut Self>, context: &mut Context<'_>) -> Poll<Option<String>> {
-        self.connection.poll_watch(self.number, context).map(Some)
+        self.connection.poll_watch(self.number, context)
     }
 }
 
@@ -384,4 +400,4 @@ impl Drop for Watch {
 }
 
 #[cfg(test)]
-mod tests;
+pub(crate) mod tests;

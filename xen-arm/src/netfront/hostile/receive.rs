@@ -46,7 +46,7 @@ impl Response {
 
 /// How a frame is to arrive.
 #[derive(Clone, Debug)]
-struct Way {
+pub(super) struct Way {
     /// Offset of each part in its page, and its length.
     parts: Vec<(usize, usize)>,
     /// Extra infos after the first part.
@@ -58,7 +58,7 @@ struct Way {
 impl Way {
     /// Cuts `length` bytes into parts of at most `most` bytes, each as far into its page as it can be,
     /// and at most at `offset`.
-    fn cut(length: usize, most: usize, offset: usize) -> Self {
+    pub(super) fn cut(length: usize, most: usize, offset: usize) -> Self {
         let mut parts = Vec::new();
         let mut left = length;
         while left > 0 {
@@ -79,8 +79,8 @@ impl Way {
 }
 
 /// A backend's end of the ring.
-struct Backend {
-    ring: SharedMemory,
+pub(super) struct Backend {
+    pub(super) ring: SharedMemory,
     pages: Vec<SharedMemory>,
     /// Of each slot, the page that its request lent, as it was when it was published.
     ids: Vec<u16>,
@@ -89,14 +89,14 @@ struct Backend {
     /// Up to where requests were seen.
     seen: u32,
     /// Of the next response.
-    next: u32,
+    pub(super) next: u32,
     /// Up to where the driver was shown responses.
-    shown: u32,
+    pub(super) shown: u32,
 }
 
 impl Backend {
     /// Takes the other end of `receive`, whose first index is `first`.
-    fn new(receive: &Receive, first: u32) -> Self {
+    pub(super) fn new(receive: &Receive, first: u32) -> Self {
         let (ring, pages) = receive.peer();
         let mut this = Self {
             references: vec![None; pages.len()],
@@ -111,12 +111,12 @@ impl Backend {
         this
     }
 
-    fn slot(&self, index: u32) -> usize {
+    pub(super) fn slot(&self, index: u32) -> usize {
         peer::slot(index, SLOTS, 8)
     }
 
     /// Looks at new requests: each lends a page, always under the same reference.
-    fn look(&mut self) {
+    pub(super) fn look(&mut self) {
         let published = peer::requests(&self.ring);
         assert!(published.wrapping_sub(self.seen) <= PAGES as u32);
         while self.seen != published {
@@ -136,7 +136,7 @@ impl Backend {
     }
 
     /// Returns the page that the next response is to be for.
-    fn id(&self) -> u16 {
+    pub(super) fn id(&self) -> u16 {
         self.ids[(self.next % SLOTS) as usize]
     }
 
@@ -148,14 +148,14 @@ impl Backend {
         ids.into_iter().eq(0..PAGES as u16)
     }
 
-    fn put(&mut self, response: u64) {
+    pub(super) fn put(&mut self, response: u64) {
         let slot = self.slot(self.next);
         self.ring.u64(slot).store(response, Ordering::Relaxed);
         self.next = self.next.wrapping_add(1);
     }
 
     /// Delivers a frame; returns whether there was room for it. It is not published.
-    fn deliver(&mut self, frame: &[u8], way: &Way) -> bool {
+    pub(super) fn deliver(&mut self, frame: &[u8], way: &Way) -> bool {
         if way.slots() > self.open() {
             return false;
         }
@@ -202,7 +202,7 @@ impl Backend {
     }
 
     /// Shows the driver responses up to `behind` before the last, where it was not shown more.
-    fn publish(&mut self, behind: u32) {
+    pub(super) fn publish(&mut self, behind: u32) {
         let index = self.next.wrapping_sub(behind);
         if is_after(index, self.shown) {
             self.show(index);
@@ -315,7 +315,8 @@ impl Match {
             self.backend.deliver(&[0; 60], &Way::cut(60, PAGE, 0));
         }
         let frame = frame(1, self.longest);
-        self.backend.deliver(&frame, &Way::cut(frame.len(), PAGE, 0));
+        self.backend
+            .deliver(&frame, &Way::cut(frame.len(), PAGE, 0));
         self.backend.publish(0);
         self.standing = Standing::Foul;
         self.take_all();
@@ -326,7 +327,7 @@ impl Match {
 }
 
 /// Returns a frame of a protocol that has no checksum.
-fn frame(seed: u32, length: usize) -> Vec<u8> {
+pub(super) fn frame(seed: u32, length: usize) -> Vec<u8> {
     let mut frame = pattern(seed, length);
     if let Some(kind) = frame.get_mut(12..14) {
         // IEEE 802's number for experiments.

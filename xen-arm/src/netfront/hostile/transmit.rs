@@ -42,14 +42,14 @@ struct Lent {
 
 /// A frame as the backend puts it together.
 #[derive(Debug)]
-struct Taken {
-    frame: Vec<u8>,
+pub(super) struct Taken {
+    pub(super) frame: Vec<u8>,
     flags: u16,
-    ids: Vec<u16>,
+    pub(super) ids: Vec<u16>,
 }
 
 /// A backend's end of the ring.
-struct Backend {
+pub(super) struct Backend {
     ring: SharedMemory,
     pages: BTreeMap<u32, SharedMemory>,
     /// Requests that were not answered, by their ids.
@@ -64,7 +64,7 @@ struct Backend {
 
 impl Backend {
     /// Takes the other end of `transmit`, whose first index is `first`.
-    fn new(transmit: &Transmit, first: u32) -> Self {
+    pub(super) fn new(transmit: &Transmit, first: u32) -> Self {
         let (ring, pages) = transmit.peer();
         Self {
             ring,
@@ -89,7 +89,7 @@ impl Backend {
     }
 
     /// Takes the next frame, as `io/netif.h` has it, the requests of it that there are all at once.
-    fn take(&mut self) -> Option<Taken> {
+    pub(super) fn take(&mut self) -> Option<Taken> {
         let published = peer::requests(&self.ring);
         if published == self.seen {
             return None;
@@ -161,7 +161,7 @@ impl Backend {
     }
 
     /// Answers a request, and gives back what it lent.
-    fn answer(&mut self, id: u16, status: i16) {
+    pub(super) fn answer(&mut self, id: u16, status: i16) {
         self.confused |= self.lent.remove(&id).is_none() || self.next == self.seen;
         let slot = peer::slot(self.next, SLOTS, 12);
         let response = u32::from(id) | u32::from(status.cast_unsigned()) << 16;
@@ -169,7 +169,7 @@ impl Backend {
         self.next = self.next.wrapping_add(1);
     }
 
-    fn publish(&self) {
+    pub(super) fn publish(&self) {
         peer::set_responses(&self.ring, self.next);
     }
 }
@@ -220,9 +220,10 @@ impl Match {
     /// Sends a frame, for which there must be room; returns what the backend makes of it.
     fn send(&mut self, frame: &[u8]) -> Option<Taken> {
         let sent = self.counters.tx_frames;
-        self.transmit.send(frame.len(), &mut self.counters, |place| {
-            place.copy_from_slice(frame);
-        });
+        self.transmit
+            .send(frame.len(), &mut self.counters, |place| {
+                place.copy_from_slice(frame);
+            });
         self.room = false;
         let fits = frame.len() <= self.longest;
         assert_eq!(self.counters.tx_frames - sent, u64::from(fits));
@@ -249,7 +250,7 @@ impl Match {
 }
 
 /// Returns a frame, of TCP over IPv4 where it is long enough and `tcp` says so.
-fn frame(seed: u32, length: usize, tcp: bool) -> Vec<u8> {
+pub(super) fn frame(seed: u32, length: usize, tcp: bool) -> Vec<u8> {
     let mut frame = pattern(seed, length);
     if tcp && length >= 54 {
         frame[12..24].copy_from_slice(&[8, 0, 0x45, 0, 0, 0, 0, 0, 0x40, 0, 64, 6]);
@@ -265,7 +266,7 @@ fn frame(seed: u32, length: usize, tcp: bool) -> Vec<u8> {
 pub fn transmit(script: &[u8]) {
     let mut script = Script::new(script);
     let longest = [60, 1514, 4096, 9014, 65_535, 80_000][usize::from(script.u8() % 6)];
-    let (offload, rounds) = (script.u8() % 2 == 0, script.u8() % 2);
+    let (offload, rounds) = (script.u8().is_multiple_of(2), script.u8() % 2);
     let mut game = Match::new(longest, offload, [0, ROUNDS][usize::from(rounds)]);
     while !script.is_over() && !matches!(game.standing, Standing::Over(_)) {
         game.step(&mut script);
@@ -288,7 +289,7 @@ impl Match {
     fn send_by(&mut self, script: &mut Script<'_>) {
         // Now and then one that is too long.
         let length = 1 + script.below((self.longest + self.longest / 8).min(65_536));
-        let frame = frame(script.u8().into(), length, script.u8() % 2 == 0);
+        let frame = frame(script.u8().into(), length, script.u8().is_multiple_of(2));
         if self.make_room() {
             self.send(&frame);
         }
@@ -308,7 +309,8 @@ impl Match {
 
     fn wild_response(&mut self, script: &mut Script<'_>) {
         self.standing = Standing::Foul;
-        self.backend.answer(script.u16() % 2000, script.u16() as i16);
+        self.backend
+            .answer(script.u16() % 2000, script.u16() as i16);
     }
 
     /// Writes anywhere in the ring but over the driver's index, by which the backend finds requests.
