@@ -4,6 +4,7 @@
 //! - [`guest`]: a started image, its console and its end ([`Guest`]).
 //! - [`http`]: requests as they should be and as they should not ([`Connection`]).
 //! - [`network`]: a tap in a namespace of its own, and raw frames ([`Namespace`]).
+//! - [`sshd`]: an ssh server of this machine ([`Sshd`]).
 //! - [`wait`]: polling with a deadline; nothing here sleeps for a fixed time and hopes.
 //!
 //! `cargo landfall test` builds the images and says in the environment where they are. Without that
@@ -15,10 +16,12 @@ pub mod guest;
 pub mod http;
 pub mod lab;
 pub mod network;
+pub mod sshd;
 pub mod wait;
 
 pub use guest::Guest;
 pub use http::{Connection, Response};
 pub use lab::{Lab, skip};
 pub use network::Namespace;
+pub use sshd::Sshd;
 pub use wait::{DEADLINE, wait_until};

@@ -100,6 +100,9 @@ impl Compilers {
             &app.package,
         ];
         let mut command = self.command(&subcommand, board.target.as_deref(), pages)?;
+        if let Some(target) = &board.target {
+            command.args(without_home(target));
+        }
         if let Some(feature) = &board.feature {
             command
                 .arg("--features")
@@ -108,6 +111,28 @@ impl Compilers {
         let executable = executables(&mut command)?.into_iter().next();
         executable.with_context(|| format!("package {} has no program to build", app.package))
     }
+}
+
+/// The words by which paths of crates in an image (of panics, and in its ELF) begin with the crate and
+/// not with this user's home: they are shorter, and the same wherever the image is built.
+fn without_home(target: &str) -> Vec<String> {
+    let home = std::env::var_os("CARGO_HOME")
+        .map(PathBuf::from)
+        .or_else(|| Some(PathBuf::from(std::env::var_os("HOME")?).join(".cargo")));
+    let registries = home.map(|home| home.join("registry/src"));
+    let folders = registries.and_then(|folder| std::fs::read_dir(folder).ok());
+    let remaps: Vec<String> = folders
+        .into_iter()
+        .flatten()
+        .filter_map(|folder| Some(folder.ok()?.path()))
+        .map(|folder| format!("--remap-path-prefix={}/=", folder.display()))
+        .collect();
+    let flags = serde_json::Value::from(remaps);
+    vec![
+        "--config".to_owned(),
+        // An array of strings is the same in JSON and in TOML.
+        format!("target.{target}.rustflags={flags}"),
+    ]
 }
 
 /// Runs a cargo build and returns the programs it made.

@@ -26,7 +26,7 @@ const LAST_WORDS: Duration = Duration::from_secs(5);
 const COMPLAINTS: usize = 4096;
 
 /// The exit code for a panic when the machine could not hand one on.
-const PANICKED: u8 = 101;
+pub(crate) const PANICKED: u8 = 101;
 
 /// A guest ended with a failure.
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]

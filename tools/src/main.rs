@@ -3,7 +3,7 @@
 //! One file per subcommand in [`commands`]; what a command needs and finds missing is fetched by
 //! [`setup`]. The rest is shared: [`registry`] (boards and apps), [`cargo`] and [`image`] (from source
 //! to a flat image), [`guest`], [`qemu`], [`qmp`] and [`console`] (a running image), [`http`] and [`network`]
-//! (talking to it), [`process`] (child processes).
+//! (talking to it), [`xl`] and [`ssh`] (guests of Xen, on other machines), [`process`] (child processes).
 
 #![forbid(unsafe_code)]
 
@@ -13,12 +13,15 @@ mod console;
 mod guest;
 mod http;
 mod image;
+mod lab;
 mod network;
 mod process;
 mod qemu;
 mod qmp;
 mod registry;
 mod setup;
+mod ssh;
+mod xl;
 
 use std::process::ExitCode;
 
@@ -41,6 +44,7 @@ use crate::process::Interrupted;
         cargo landfall run 2048                  serve the 2048 game from a process on this machine\n  \
         cargo landfall run 2048 --board virt     the same app as a bare-metal image in QEMU\n  \
         cargo landfall build hello --board virt  only build the image; its path is the last line\n  \
+        cargo landfall xl deploy 2048 root@xen   build a guest of Xen and create it on that host\n  \
         cargo landfall test                      everything that CI checks"
 )]
 struct Arguments {

@@ -77,7 +77,10 @@ pub(crate) fn supervise(
 }
 
 /// A child process that is ended when this value is dropped.
-pub(crate) struct ChildGuard(Child);
+pub(crate) struct ChildGuard {
+    child: Child,
+    released: bool,
+}
 
 impl ChildGuard {
     /// Starts `command`.
@@ -85,17 +88,20 @@ impl ChildGuard {
         let child = command
             .spawn()
             .with_context(|| format!("cannot start {}", command.get_program().to_string_lossy()))?;
-        Ok(Self(child))
+        Ok(Self {
+            child,
+            released: false,
+        })
     }
 
     /// The child, for its pipes.
     pub(crate) fn child(&mut self) -> &mut Child {
-        &mut self.0
+        &mut self.child
     }
 
     /// Returns the exit status when the child has ended.
     pub(crate) fn try_wait(&mut self) -> Result<Option<ExitStatus>> {
-        Ok(self.0.try_wait()?)
+        Ok(self.child.try_wait()?)
     }
 
     /// Waits for the child, at most until `deadline`; ends early when the user stops the command.
@@ -113,30 +119,37 @@ impl ChildGuard {
         }
     }
 
+    /// Lets the child live on after this process.
+    pub(crate) fn release(mut self) {
+        self.released = true;
+    }
+
     /// Ends the child: SIGTERM, and SIGKILL when it does not heed that.
     pub(crate) fn stop(&mut self) {
-        if matches!(self.0.try_wait(), Ok(Some(_)) | Err(_)) {
+        if matches!(self.child.try_wait(), Ok(Some(_)) | Err(_)) {
             return;
         }
-        if let Some(pid) = i32::try_from(self.0.id()).ok().and_then(Pid::from_raw) {
+        if let Some(pid) = i32::try_from(self.child.id()).ok().and_then(Pid::from_raw) {
             // It may have ended meanwhile: there is nothing left to do then.
             let _gone = rustix::process::kill_process(pid, Signal::TERM);
         }
         let patience = Instant::now() + GRACE;
         while Instant::now() < patience {
-            if matches!(self.0.try_wait(), Ok(Some(_)) | Err(_)) {
+            if matches!(self.child.try_wait(), Ok(Some(_)) | Err(_)) {
                 return;
             }
             std::thread::sleep(TICK);
         }
-        let _gone = self.0.kill();
-        let _status = self.0.wait();
+        let _gone = self.child.kill();
+        let _status = self.child.wait();
     }
 }
 
 impl Drop for ChildGuard {
     fn drop(&mut self) {
-        self.stop();
+        if !self.released {
+            self.stop();
+        }
     }
 }
 

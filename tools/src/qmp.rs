@@ -48,7 +48,18 @@ impl Qmp {
 
     /// Runs a command without arguments and returns its result.
     pub(crate) fn execute(&mut self, command: &str) -> Result<Value> {
-        let request = json!({ "execute": command });
+        self.request(command, &json!({ "execute": command }))
+    }
+
+    /// Runs a line of QEMU's monitor for humans, for what QMP itself has no command; returns what it prints.
+    pub(crate) fn monitor(&mut self, line: &str) -> Result<String> {
+        const COMMAND: &str = "human-monitor-command";
+        let request = json!({ "execute": COMMAND, "arguments": { "command-line": line } });
+        let answer = self.request(COMMAND, &request)?;
+        Ok(answer.as_str().unwrap_or_default().to_owned())
+    }
+
+    fn request(&mut self, command: &str, request: &Value) -> Result<Value> {
         writeln!(self.stream.get_mut(), "{request}")?;
         loop {
             let mut answer = self.line()?;

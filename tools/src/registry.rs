@@ -37,6 +37,23 @@ pub(crate) struct Board {
     pub(crate) target: Option<String>,
     /// The feature of `landfall-board` that picks it, where it is not the target's default.
     pub(crate) feature: Option<String>,
+    /// What its images are handed to, where that is not this machine or QEMU on it.
+    pub(crate) loader: Option<Loader>,
+}
+
+impl Board {
+    /// The name of an app's image for this board, without an ending.
+    pub(crate) fn image_name(&self, app: &App) -> String {
+        format!("{}-{}", app.name, self.name)
+    }
+}
+
+/// What creates a machine of an image, from a file that is left beside it.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Deserialize)]
+#[serde(rename_all = "lowercase")]
+pub(crate) enum Loader {
+    /// Xen's command line, on a host that runs Xen.
+    Xl,
 }
 
 /// A program that can be built for a board.

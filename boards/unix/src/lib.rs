@@ -7,7 +7,7 @@
 mod console;
 mod time;
 
-use landfall::{App, Devices, ExitCode, NetworkDevice, Platform};
+use landfall::{App, Devices, ExitCode, NetworkDevice, Platform, Seed};
 use std::process;
 
 /// Runs an app in this process.
@@ -15,13 +15,18 @@ pub fn start(app: App) -> ! {
     time::start();
     let arguments: Vec<String> = std::env::args().skip(1).collect();
     let mut seed = [0; 32];
-    let seed = getrandom::fill(&mut seed).ok().map(|()| seed);
+    let seed = match getrandom::fill(&mut seed) {
+        Ok(()) => Seed::Good(seed),
+        Err(_) => Seed::Weak(seed),
+    };
     landfall::run(
         &Unix,
         Devices {
             arguments: arguments.join(" "),
             seed,
             network: NetworkDevice::HostSockets,
+            tasks: Vec::new(),
+            shutdown: None,
         },
         app,
     )

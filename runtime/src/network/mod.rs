@@ -100,9 +100,10 @@ impl Network {
                 Ok(TcpListener::from(listener))
             }
             Way::Stacks(stacks) => {
-                let listeners: Result<Vec<_>, _> =
-                    stacks.iter().map(|stack| stack.bind_tcp(port)).collect();
-                let listeners = listeners?;
+                let mut listeners = Vec::with_capacity(stacks.len());
+                for stack in stacks.iter() {
+                    listeners.push(stack.bind_tcp(port)?);
+                }
                 let address = first_address(stacks).await.address;
                 info!(target: "net", "listening on TCP port {port}: http://{address}:{port}/");
                 Ok(TcpListener::from(listeners))

@@ -10,7 +10,7 @@ use super::apps::print_table;
 use crate::process::find_program;
 use crate::registry::Workspace;
 use crate::setup::toolchain::{Toolchain, UserRust};
-use crate::setup::{apt, cache, components, debian, linker, programs, wasm};
+use crate::setup::{apt, cache, components, debian, linker, programs, sshd, wasm};
 
 /// Shows what the commands need, what is here and what would be fetched
 ///
@@ -40,6 +40,7 @@ pub(crate) fn run(arguments: &Arguments) -> Result<ExitCode> {
     }
     let mut rows = rust_rows(&targets)?;
     rows.extend(programs::ALL.map(program_row));
+    rows.push(sshd_row());
     rows.push(tun_row());
     print_table(["NEEDED", "STATE", "WHAT WOULD BE DONE"], &rows);
     Ok(ExitCode::SUCCESS)
@@ -65,7 +66,8 @@ fn fix(targets: &BTreeSet<String>) -> Result<()> {
         debian::clippy_driver()?;
     }
     components::get()?;
-    programs::get_all(&programs::ALL)
+    programs::get_all(&programs::ALL)?;
+    sshd::get().map(drop)
 }
 
 fn row(name: &str, state: impl Into<String>, plan: impl Into<String>) -> Row {
@@ -118,6 +120,15 @@ fn program_row(program: programs::Program) -> Row {
             "missing",
             apt::other_systems(&[program.package]),
         ),
+    }
+}
+
+/// The tests deploy to it. Debian's is not installed: it would start to serve the network.
+fn sshd_row() -> Row {
+    match sshd::find() {
+        Some(path) => row("sshd", path.display().to_string(), ""),
+        None if apt::available() => row("sshd", "missing", "fetch openssh-server into the cache"),
+        None => row("sshd", "missing", apt::other_systems(&["openssh-server"])),
     }
 }
 

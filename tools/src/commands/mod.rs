@@ -6,10 +6,13 @@ mod boards;
 mod build;
 mod burst;
 mod doctor;
+mod lab;
 mod run;
 mod run_image;
+mod run_xen;
 mod supervise;
 mod test;
+mod xl;
 
 use std::process::ExitCode;
 
@@ -30,6 +33,8 @@ pub(crate) enum Command {
     Test(test::Arguments),
     Bench(bench::Arguments),
     Doctor(doctor::Arguments),
+    Lab(lab::Arguments),
+    Xl(xl::Arguments),
     #[command(hide = true)]
     RunImage(run_image::Arguments),
     #[command(hide = true)]
@@ -53,6 +58,8 @@ pub(crate) fn run(command: Command) -> Result<ExitCode> {
         Command::Test(arguments) => test::run(&arguments),
         Command::Bench(arguments) => bench::run(&arguments),
         Command::Doctor(arguments) => doctor::run(&arguments),
+        Command::Lab(arguments) => lab::run(&arguments),
+        Command::Xl(arguments) => xl::run(&arguments),
         Command::RunImage(arguments) => run_image::run(arguments),
         Command::Supervise(arguments) => supervise::run(&arguments),
         Command::Burst(arguments) => burst::run(&arguments),

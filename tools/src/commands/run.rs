@@ -8,23 +8,27 @@ use std::time::Duration;
 use anyhow::{Context, Result, bail, ensure};
 
 use super::build::{self, Image};
+use super::run_xen;
 use crate::cargo::Compilers;
 use crate::console::{Console, Symboliser};
 use crate::guest::{Answer, Guest};
 use crate::process::supervised;
 use crate::qemu::{GUEST_PORT, Machine, MemorySize, Network};
-use crate::registry::Workspace;
+use crate::registry::{Loader, Workspace};
 use crate::setup::programs;
+use crate::xl::Bridge;
 
 /// Builds an app, starts it and prints its URL when it answers
 ///
 /// On board `unix` the app is a process of this machine. On `virt` it is a bare-metal image in QEMU, whose
-/// console you see; addresses in a backtrace are shown with function, file and line. Ctrl-C ends it. When
-/// the guest fails, so does this command, with the guest's exit code and its last words.
+/// console you see; addresses in a backtrace are shown with function, file and line. On `xenvm` it is a guest
+/// of the Xen lab (`cargo landfall lab xen`), which is brought up where it is not, and taken down again.
+/// Ctrl-C ends it. When the guest fails, so does this command, with the guest's exit code and its last words.
 #[derive(Debug, clap::Args)]
 #[command(after_help = "Examples:\n  \
     cargo landfall run 2048                                  a process of this machine\n  \
     cargo landfall run 2048 --board virt                     bare metal, in QEMU\n  \
+    cargo landfall run 2048 --board xenvm                    a guest of a real Xen, in QEMU\n  \
     cargo landfall run hello --board virt --port 0           on any free port\n  \
     cargo landfall run hello --board virt --memory 8M --arg log=debug\n  \
     cargo landfall run hello --board virt --tap tap0 --arg ip=10.0.0.2/24 --arg gateway=10.0.0.1")]
@@ -43,24 +47,27 @@ pub(crate) struct Arguments {
 pub(crate) struct Options {
     /// The port of this machine at which the app is reached; 0 takes any free one
     #[arg(long, default_value_t = GUEST_PORT)]
-    port: u16,
+    pub(super) port: u16,
     /// A boot argument for the guest, such as log=debug; may be given again
     #[arg(long = "arg", value_name = "KEY=VALUE", value_parser = boot_argument)]
-    arguments: Vec<String>,
+    pub(super) arguments: Vec<String>,
     /// The deadline for the first answer; 0 waits for ever
     #[arg(long, value_name = "SECONDS", default_value_t = 60)]
     timeout: u64,
     #[command(flatten)]
-    machine: MachineOptions,
+    pub(super) machine: MachineOptions,
+    /// The lab's bridge for the guest: xenbr0, whose ports are forwarded, xenbr1 or xenbr2 [default: xenbr0]
+    #[arg(long, value_name = "NAME", help_heading = "Options for board xenvm")]
+    pub(super) bridge: Option<Bridge>,
 }
 
 /// What only a machine has.
 #[derive(Debug, clap::Args)]
 #[command(next_help_heading = "Options for boards that are machines")]
-struct MachineOptions {
-    /// The guest's memory, such as 6M or 2G [default: 64M]
+pub(super) struct MachineOptions {
+    /// The guest's memory, such as 6M or 2G [default: 64M; xenvm: 32M]
     #[arg(long, value_name = "SIZE")]
-    memory: Option<MemorySize>,
+    pub(super) memory: Option<MemorySize>,
     /// Connect the guest to this tap device instead of forwarding a port
     #[arg(long, value_name = "NAME")]
     tap: Option<String>,
@@ -69,7 +76,7 @@ struct MachineOptions {
     gdb: Option<u16>,
     /// The version of the interrupt controller [default: 3]
     #[arg(long, value_name = "VERSION", value_parser = clap::value_parser!(u8).range(2..=3))]
-    gic: Option<u8>,
+    pub(super) gic: Option<u8>,
     /// The CPU, by QEMU's name [default: cortex-a57]
     #[arg(long, value_name = "NAME")]
     cpu: Option<String>,
@@ -79,8 +86,8 @@ struct MachineOptions {
 }
 
 impl MachineOptions {
-    /// The first option that was given.
-    fn given(&self) -> Option<&'static str> {
+    /// The options that were given.
+    pub(super) fn given(&self) -> impl Iterator<Item = &'static str> {
         let given = [
             (self.memory.is_some(), "--memory"),
             (self.tap.is_some(), "--tap"),
@@ -91,7 +98,7 @@ impl MachineOptions {
         ];
         given
             .into_iter()
-            .find(|(given, _)| *given)
+            .filter(|(given, _)| *given)
             .map(|(_, name)| name)
     }
 }
@@ -102,11 +109,17 @@ pub(crate) fn run(arguments: &Arguments) -> Result<ExitCode> {
     let app = workspace.app(&arguments.app)?;
     let board = workspace.board(&arguments.board)?;
     let options = &arguments.options;
+    if board.loader == Some(Loader::Xl) {
+        return run_xen::run(&workspace, &app, &board, options);
+    }
+    if options.bridge.is_some() {
+        bail!("--bridge is for guests of the Xen lab: add --board xenvm");
+    }
     // Before the build: a mistake in the options should not cost its time.
     let port = options.free_port(board.target.is_none())?;
     match board.name.as_str() {
         "unix" => {
-            if let Some(name) = options.machine.given() {
+            if let Some(name) = options.machine.given().next() {
                 bail!("{name} is for machines, and board unix is a process: add --board virt");
             }
         }
@@ -192,7 +205,7 @@ impl Options {
     }
 
     /// A guest under a debugger may take its time.
-    fn deadline(&self) -> Option<Duration> {
+    pub(super) fn deadline(&self) -> Option<Duration> {
         let endless = self.timeout == 0 || self.machine.gdb.is_some();
         (!endless).then(|| Duration::from_secs(self.timeout))
     }
@@ -241,7 +254,7 @@ fn reserve(address: Ipv4Addr, port: u16, instead: &str) -> Result<u16> {
     Ok(listener.local_addr()?.port())
 }
 
-fn local(port: u16) -> SocketAddr {
+pub(super) fn local(port: u16) -> SocketAddr {
     (Ipv4Addr::LOCALHOST, port).into()
 }
 
@@ -330,7 +343,14 @@ mod tests {
 
     #[test]
     fn machine_options_are_noticed_for_a_process() {
-        let given = |words: &[&str]| parse(words).expect("good words").options.machine.given();
+        let given = |words: &[&str]| {
+            parse(words)
+                .expect("good words")
+                .options
+                .machine
+                .given()
+                .next()
+        };
         assert_eq!(given(&["--port", "0"]), None);
         assert_eq!(given(&["--tap", "tap0"]), Some("--tap"));
     }

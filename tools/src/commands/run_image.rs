@@ -33,6 +33,7 @@ pub(crate) fn run(arguments: Arguments) -> Result<ExitCode> {
     let image = Image {
         path,
         elf,
+        config: None,
         bytes,
         sections,
         run: String::new(),

@@ -103,7 +103,7 @@ pub(crate) fn candidate(package: &str) -> Option<String> {
     candidate_in(&policy)
 }
 
-fn candidate_in(policy: &str) -> Option<String> {
+pub(super) fn candidate_in(policy: &str) -> Option<String> {
     let version = policy
         .lines()
         .find_map(|line| line.trim().strip_prefix("Candidate: "))?;
@@ -167,7 +167,7 @@ fn with_missing_dependencies(packages: &[&str]) -> Result<Vec<String>> {
 }
 
 /// The package names in the output of `apt-get --print-uris`: `'URI' NAME_VERSION_ARCH.deb SIZE HASH`.
-fn names_in_uris(uris: &str) -> Vec<String> {
+pub(super) fn names_in_uris(uris: &str) -> Vec<String> {
     uris.lines()
         .filter(|line| line.starts_with('\''))
         .filter_map(|line| line.split_whitespace().nth(1)?.split('_').next())

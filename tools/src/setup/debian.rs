@@ -111,7 +111,7 @@ fn compiles(place: &Path) -> bool {
 }
 
 /// The body of a script that runs `program` of `place` with the libraries of `trees`.
-fn private(place: &Path, trees: &[&Path], program: &str) -> String {
+pub(super) fn private(place: &Path, trees: &[&Path], program: &str) -> String {
     let machine = format!("{}-linux-gnu", std::env::consts::ARCH);
     let folders: Vec<String> = trees
         .iter()

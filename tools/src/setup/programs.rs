@@ -48,9 +48,15 @@ pub(crate) const IP: Program = Program {
     package: "iproute2",
     what: "the network tool ip (for taps)",
 };
+/// Reaches Xen hosts.
+pub(crate) const SSH: Program = Program {
+    name: "ssh",
+    package: "openssh-client",
+    what: "ssh (for Xen hosts)",
+};
 
 /// Every program that some command needs.
-pub(crate) const ALL: [Program; 5] = [QEMU, BROWSER, BROWSER_DRIVER, WRK, IP];
+pub(crate) const ALL: [Program; 6] = [QEMU, BROWSER, BROWSER_DRIVER, WRK, IP, SSH];
 
 impl Program {
     /// Returns where the program is, if it is installed.

@@ -12,7 +12,7 @@ use crate::cargo::{Compilers, Pages};
 use crate::commands::build;
 use crate::process::{self, ChildGuard};
 use crate::registry::Workspace;
-use crate::setup::{components, debian, programs, wasm};
+use crate::setup::{components, debian, programs, sshd, wasm};
 
 /// The package of the tests that start images.
 const GUEST_TESTS: &str = "landfall-tests";
@@ -67,7 +67,9 @@ impl Bench {
             programs::BROWSER,
             programs::BROWSER_DRIVER,
             programs::IP,
+            programs::SSH,
         ])?;
+        sshd::get()?;
         self.compilers.get(wasm::TARGET)?;
         for target in self.targets()? {
             self.compilers.get(&target)?;
@@ -185,6 +187,9 @@ impl Bench {
         let mut command = self.compilers.command(&words, None, Pages::Needed)?;
         command.env("LANDFALL_IMAGES", &self.images);
         command.env("LANDFALL_TOOL", self.copy_of_tool()?);
+        if let Some(sshd) = sshd::find() {
+            command.env("LANDFALL_SSHD", sshd);
+        }
         self.tests(command)
     }
 

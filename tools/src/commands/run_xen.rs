@@ -1,0 +1,218 @@
+//! `cargo landfall run` on board `xenvm`: a guest of the Xen lab, created, heard and reached.
+
+use std::os::unix::process::CommandExt;
+use std::process::{Command, ExitCode, Stdio};
+
+use anyhow::{Error, Result, bail};
+
+use super::build;
+use super::run::{Options, local};
+use crate::cargo::Compilers;
+use crate::console::{Console, Symboliser};
+use crate::guest::{Answer, Guest, GuestStopped};
+use crate::lab::guests::Configuration;
+use crate::lab::place::Place;
+use crate::lab::platform::Architecture;
+use crate::lab::{self, Lab, boot};
+use crate::process::supervised;
+use crate::qemu::MemorySize;
+use crate::registry::{App, Board, Workspace};
+use crate::xl::{Action, Config};
+
+/// The lab that is brought up for a guest.
+const LAB: boot::Options = boot::Options {
+    architecture: Architecture::Arm64,
+    gic: 3,
+    memory: MemorySize(2048),
+    mirror: None,
+};
+
+/// The options of machines that have a meaning here.
+const OPTIONS: [&str; 2] = ["--memory", "--gic"];
+
+/// The bridge whose guests can be reached from this machine.
+const REACHED: &str = "xenbr0";
+
+/// How a domain ended, as `xl` and `dom0/follow` number it, in words.
+const ENDS: [(u8, &str); 4] = [
+    (1, "it asked for a reboot"),
+    (3, "it crashed"),
+    (4, "Xen's watchdog ended it"),
+    (100, "it was destroyed from outside"),
+];
+
+/// The exit code of a guest that crashed and did not say with which code.
+const FAILED: u8 = 1;
+
+/// Builds an app, creates a guest of it and shows its console until it ends.
+pub(super) fn run(
+    workspace: &Workspace,
+    app: &App,
+    board: &Board,
+    options: &Options,
+) -> Result<ExitCode> {
+    if let Some(name) = options.machine.given().find(|name| !OPTIONS.contains(name)) {
+        bail!("{name} is for board virt: QEMU starts that one itself");
+    }
+    let place = Place::new(LAB.architecture)?;
+    let port = free_port(&place, options)?;
+    let folder = build::images_folder(workspace);
+    let image = build::build(&mut Compilers::new(workspace), app, board, &folder)?;
+    let config = config(
+        &board.image_name(app),
+        &image.path.to_string_lossy(),
+        options,
+    )?;
+    let configuration = Configuration::parse(&config.text("run.xl"), &folder)?;
+    let session = Session::start(place, options, &configuration, port)?;
+    let console = Console::new(Symboliser::open(&image.elf, workspace.root()));
+    let mut command = session.console(options.is_reached());
+    let mut guest = Guest::start(&mut command, console, false)?;
+    let answer = if options.is_reached() {
+        Answer::At(local(port))
+    } else {
+        Answer::OnConsole
+    };
+    let result = guest.serve(answer, options.deadline(), |url| println!("open {url}"));
+    if guest.console.is_silent() && result.is_err() {
+        session.show_xens_words();
+    }
+    result.map_err(|error| explained(error, &guest.console))?;
+    eprintln!("the guest ended");
+    Ok(ExitCode::SUCCESS)
+}
+
+impl Options {
+    /// Returns whether this machine's port leads to the guest.
+    fn is_reached(&self) -> bool {
+        self.bridge
+            .as_ref()
+            .is_none_or(|bridge| bridge.to_string() == REACHED)
+    }
+}
+
+/// The port of this machine. One that a lab forwards can be had: the forward is replaced.
+fn free_port(place: &Place, options: &Options) -> Result<u16> {
+    let forwards = Lab::find(place)
+        .and_then(|lab| lab.forwards().ok())
+        .unwrap_or_default();
+    match forwards.iter().find(|(port, _)| *port == options.port) {
+        Some((port, _)) => Ok(*port),
+        None => options.free_port(false),
+    }
+}
+
+/// The guest's configuration. It is not made anew when it ends: its end is what this command shows.
+fn config(name: &str, image: &str, options: &Options) -> Result<Config> {
+    let mut config = Config::new(name.parse()?, image.parse()?);
+    config.memory = options.machine.memory.unwrap_or(config.memory);
+    config.on_crash = Action::Destroy;
+    config.on_watchdog = Action::Destroy;
+    for argument in &options.arguments {
+        config.arguments.push(argument.parse()?);
+    }
+    for vif in &mut config.vifs {
+        vif.bridge.clone_from(&options.bridge);
+    }
+    Ok(config)
+}
+
+/// A guest in a lab. Dropped, the guest is gone, and the lab too if it was brought up for it.
+struct Session {
+    place: Place,
+    lab: Lab,
+    is_ours: bool,
+    guest: String,
+    port: u16,
+}
+
+impl Session {
+    fn start(
+        place: Place,
+        options: &Options,
+        configuration: &Configuration,
+        port: u16,
+    ) -> Result<Self> {
+        let wanted = boot::Options {
+            gic: options.machine.gic.unwrap_or(LAB.gic),
+            ..LAB
+        };
+        let (lab, is_ours) = boot::up(&place, &wanted)?;
+        let session = Self {
+            place,
+            lab,
+            is_ours,
+            guest: configuration.name.clone(),
+            port,
+        };
+        eprintln!("xl create {}", session.guest);
+        session.lab.create(configuration)?;
+        Ok(session)
+    }
+
+    /// A command that shows the guest's console and ends with the guest.
+    fn console(&self, is_reached: bool) -> Command {
+        let mut command = supervised("/proc/self/exe");
+        command.args(["lab", "xen", "logs", "--until-end", &self.guest]);
+        if is_reached {
+            command.args(["--port", &self.port.to_string()]);
+        }
+        command
+    }
+
+    /// Shows what Xen has to say about guests: the last hope where a guest is silent.
+    fn show_xens_words(&self) {
+        if let Ok(words) = self
+            .lab
+            .agent()
+            .output("xl dmesg | grep '(XEN) d[1-9]' | tail -n 5")
+        {
+            eprint!("{words}");
+        }
+    }
+
+    fn destroy(&self) {
+        // A process of its own: this one may have been told to stop, and waits for nothing then.
+        let _ended = Command::new("/proc/self/exe")
+            .args(["lab", "xen", "xl", "destroy", &self.guest])
+            .stdin(Stdio::null())
+            .stderr(Stdio::null())
+            .process_group(0)
+            .status();
+        let _gone = self.lab.unforward(self.port);
+    }
+}
+
+impl Drop for Session {
+    fn drop(&mut self) {
+        if !self.is_ours {
+            return self.destroy();
+        }
+        let ended = self
+            .place
+            .lock()
+            .and_then(|_lock| lab::end(&self.place, self.lab.record()));
+        if let Err(error) = ended {
+            eprintln!("warning: the lab is still up: {error:#}");
+        }
+    }
+}
+
+/// Puts Xen's reason for a guest's end into words, and picks the exit code that fits.
+fn explained(error: Error, console: &Console) -> Error {
+    let Some(stopped) = error.downcast_ref::<GuestStopped>() else {
+        return error;
+    };
+    let Some((number, words)) = ENDS.iter().find(|(number, _)| *number == stopped.code) else {
+        return error;
+    };
+    let code = if console.death().is_some() {
+        crate::guest::PANICKED
+    } else {
+        FAILED
+    };
+    let reason = stopped
+        .reason
+        .replacen(&format!("exit status {number}"), words, 1);
+    GuestStopped { reason, code }.into()
+}

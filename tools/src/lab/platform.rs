@@ -1,0 +1,61 @@
+//! What differs between the architectures of the lab, in one table: packages, emulator, addresses and
+//! command lines.
+
+use crate::setup::programs::{self, Program};
+
+/// An architecture for which there is a lab.
+#[derive(
+    Clone, Copy, Debug, PartialEq, Eq, clap::ValueEnum, serde::Serialize, serde::Deserialize,
+)]
+#[serde(rename_all = "lowercase")]
+pub(crate) enum Architecture {
+    /// 64-bit ARM
+    Arm64,
+}
+
+/// A lab's machine and what runs on it.
+#[derive(Debug)]
+pub(crate) struct Platform {
+    /// Debian's name of the architecture.
+    pub(crate) debian: &'static str,
+    /// The emulator.
+    pub(crate) qemu: Program,
+    /// QEMU's machine, without the version of the interrupt controller.
+    pub(crate) machine: &'static str,
+    /// QEMU's CPU.
+    pub(crate) cpu: &'static str,
+    /// How many CPUs the machine has.
+    pub(crate) cpus: u8,
+    /// Debian's packages of Xen (hypervisor and tools) and of dom0's kernel.
+    pub(crate) packages: [&'static str; 2],
+    /// Where QEMU puts dom0's kernel and its initramfs: above Xen, and clear of each other.
+    pub(crate) kernel_address: u64,
+    /// See `kernel_address`.
+    pub(crate) initramfs_address: u64,
+    /// Xen's command line.
+    pub(crate) xen_arguments: &'static str,
+    /// The command line of dom0's kernel.
+    pub(crate) linux_arguments: &'static str,
+}
+
+const ARM64: Platform = Platform {
+    debian: "arm64",
+    qemu: programs::QEMU,
+    machine: "virt,virtualization=on",
+    cpu: "cortex-a57",
+    cpus: 2,
+    packages: ["xen-system-arm64", "linux-image-cloud-arm64"],
+    kernel_address: 0x4900_0000,
+    initramfs_address: 0x4d00_0000,
+    xen_arguments: "console=dtuart dtuart=/pl011@9000000 dom0_mem=768M dom0_max_vcpus=2 bootscrub=0",
+    linux_arguments: "console=hvc0 rdinit=/init loglevel=4",
+};
+
+impl Architecture {
+    /// Its row of the table.
+    pub(crate) fn platform(self) -> &'static Platform {
+        match self {
+            Architecture::Arm64 => &ARM64,
+        }
+    }
+}
