@@ -2,9 +2,7 @@
 
 use crate::{
     image,
-    translation::{
-        ATTRIBUTE_INDEX_DEVICE, ATTRIBUTE_INDEX_NORMAL, MapError, Memory, PageTables,
-    },
+    translation::{ATTRIBUTE_INDEX_DEVICE, ATTRIBUTE_INDEX_NORMAL, MapError, Memory, PageTables},
 };
 use aarch64_cpu::{
     asm::barrier,
