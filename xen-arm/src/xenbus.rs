@@ -11,7 +11,7 @@ use crate::{
 };
 use alloc::{format, string::String, vec::Vec};
 use core::fmt;
-use futures_util::StreamExt;
+use futures_util::{StreamExt, future::try_join};
 
 /// How far one half has come (`enum xenbus_state`).
 #[derive(Clone, Copy, Debug, Eq, PartialEq)]
@@ -113,8 +113,9 @@ impl Frontend {
     /// # Errors
     /// [`StoreError`]: a key that a toolstack writes is missing or wrong.
     pub async fn backend(&self) -> Result<Backend, StoreError> {
-        let path = self.store.read(&self.key("backend")).await?;
-        let domain = self.store.read_as(&self.key("backend-id")).await?;
+        let keys = [self.key("backend"), self.key("backend-id")];
+        let (path, domain) =
+            try_join(self.store.read(&keys[0]), self.store.read_as(&keys[1])).await?;
         if domain >= DomainId::FIRST_RESERVED {
             return Err(StoreError {
                 path: self.key("backend-id"),

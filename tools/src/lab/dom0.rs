@@ -6,7 +6,7 @@ use super::tree::Tree;
 use super::{libraries, modules};
 
 /// Packages of programs that dom0 runs, besides Xen's and the kernel.
-pub(crate) const PACKAGES: [&str; 8] = [
+pub(crate) const PACKAGES: [&str; 9] = [
     // Nearly all of dom0's commands.
     "busybox-static",
     // Xen's hotplug scripts are written for it.
@@ -23,10 +23,11 @@ pub(crate) const PACKAGES: [&str; 8] = [
     "coreutils",
     // For measurements.
     "iperf3",
+    "wrk",
 ];
 
 /// What of the packages goes into the initramfs: files and folders, by the beginnings of their paths.
-const WANTED: [&str; 14] = [
+const WANTED: [&str; 15] = [
     "etc/xen/",
     "usr/bin/bash",
     "usr/bin/busybox",
@@ -37,6 +38,7 @@ const WANTED: [&str; 14] = [
     "usr/bin/tail",
     "usr/bin/tcpsvd",
     "usr/bin/xenstore",
+    "usr/bin/wrk",
     "usr/lib/xen-",
     "usr/sbin/ip",
     "usr/sbin/tc",

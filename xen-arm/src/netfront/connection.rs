@@ -13,7 +13,7 @@ use crate::{
     events::{EventChannels, EventError},
     grants::{GrantError, GrantTable},
     xenbus::{Backend, Frontend, State},
-    xenstore::{Cause, StoreError, Watch, Xenstore},
+    xenstore::{Cause, StoreError, Watch},
 };
 use alloc::{
     rc::Rc,
@@ -28,7 +28,7 @@ use core::{
 };
 use futures_util::{
     StreamExt,
-    future::{Either, select},
+    future::{Either, select, try_join, try_join3},
 };
 
 /// How far a card's connection has come.
@@ -186,7 +186,8 @@ impl Connection {
 
     async fn connect(&self) -> Result<Peer, Failure> {
         let mut peer = Peer::find(&self.frontend).await?;
-        if self.frontend.state().await? != State::Initialising && peer.stays().await? {
+        let (state, stays) = try_join(self.frontend.state(), peer.stays()).await?;
+        if state != State::Initialising && stays {
             self.frontend.set_state(State::Initialising).await?;
         }
         self.wait_for(&mut peer, |state| state == State::InitWait)
@@ -194,8 +195,9 @@ impl Connection {
         let offer = Offer::read(&peer.backend).await?;
         let (rings, reply) = self.rings(&peer.backend, offer)?;
         let frontend = &self.frontend;
-        let write = async |store: &Xenstore| reply.write(store, |name| frontend.key(name)).await;
-        frontend.store().transaction(write).await?;
+        reply
+            .write(frontend.store(), |name| frontend.key(name))
+            .await?;
         frontend.set_state(State::Connected).await?;
         let last = |state| matches!(state, State::Connected | State::Closing | State::Closed);
         match self.wait_for(&mut peer, last).await? {
@@ -253,7 +255,8 @@ impl Connection {
         wanted: impl Fn(State) -> bool,
     ) -> Result<State, Failure> {
         loop {
-            let state = peer.backend.state().await?;
+            let state = async { Ok(peer.backend.state().await?) };
+            let (state, ()) = try_join(state, peer.check(&self.frontend)).await?;
             if wanted(state) {
                 return Ok(state);
             }
@@ -262,7 +265,6 @@ impl Connection {
                 state,
             };
             peer.changed().await;
-            peer.check(&self.frontend).await?;
         }
     }
 
@@ -315,15 +317,11 @@ impl Connection {
     async fn watch_backend(&self, peer: &mut Peer) -> Failure {
         loop {
             peer.changed().await;
-            let look = async {
-                peer.check(&self.frontend).await?;
-                let state = peer.backend.state().await?;
-                let carrier = peer.backend.feature("carrier", true).await?;
-                Ok((state, carrier))
-            };
-            match look.await {
-                Ok((State::Connected, carrier)) => self.set_link(carrier),
-                Ok((state, _)) => return Failure::Closed(state),
+            let state = async { Ok(peer.backend.state().await?) };
+            let carrier = async { Ok(peer.backend.feature("carrier", true).await?) };
+            match try_join3(peer.check(&self.frontend), state, carrier).await {
+                Ok(((), State::Connected, carrier)) => self.set_link(carrier),
+                Ok(((), state, _)) => return Failure::Closed(state),
                 // There is no store any more, and no other connection to be had without it. This one
                 // still works.
                 Err(Failure::Store(StoreError {
@@ -358,9 +356,9 @@ struct Peer {
 
 impl Peer {
     async fn find(frontend: &Frontend) -> Result<Self, Failure> {
-        // First the watch, so that no change after the reading is missed.
-        let moves = frontend.store().watch(&frontend.key("backend")).await?;
-        let backend = frontend.backend().await?;
+        // The store answers in order: no change after the reading is missed.
+        let moved = frontend.key("backend");
+        let (moves, backend) = try_join(frontend.store().watch(&moved), frontend.backend()).await?;
         Ok(Self {
             changes: backend.watch().await?,
             backend,

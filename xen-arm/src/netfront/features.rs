@@ -24,6 +24,8 @@ use crate::{
     xenbus::Backend,
     xenstore::{StoreError, Xenstore},
 };
+use alloc::{string::String, vec::Vec};
+use futures_util::future::{try_join_all, try_join4};
 
 /// What a backend can do.
 #[derive(Clone, Copy, Debug, Eq, PartialEq)]
@@ -36,13 +38,19 @@ pub(super) struct Offer {
 
 impl Offer {
     pub(super) async fn read(backend: &Backend) -> Result<Self, StoreError> {
+        let feature = |name| backend.feature(name, false);
+        let (rx_copy, split_event_channels, scatter_gather, no_checksum_offload) = try_join4(
+            feature("feature-rx-copy"),
+            feature("feature-split-event-channels"),
+            feature("feature-sg"),
+            feature("feature-no-csum-offload"),
+        )
+        .await?;
         Ok(Self {
-            rx_copy: backend.feature("feature-rx-copy", false).await?,
-            split_event_channels: backend
-                .feature("feature-split-event-channels", false)
-                .await?,
-            scatter_gather: backend.feature("feature-sg", false).await?,
-            checksum_offload: !backend.feature("feature-no-csum-offload", false).await?,
+            rx_copy,
+            split_event_channels,
+            scatter_gather,
+            checksum_offload: !no_checksum_offload,
         })
     }
 }
@@ -58,29 +66,35 @@ pub(super) struct Reply {
 }
 
 impl Reply {
-    /// Writes it into the frontend's folder, whose keys `key` names.
+    /// Writes it into the frontend's folder, whose keys `key` names. The backend reads them when the
+    /// frontend's state says that they are there.
     pub(super) async fn write(
         self,
         store: &Xenstore,
-        key: impl Fn(&str) -> alloc::string::String,
+        key: impl Fn(&str) -> String,
     ) -> Result<(), StoreError> {
-        store.write(&key("tx-ring-ref"), self.tx_ring).await?;
-        store.write(&key("rx-ring-ref"), self.rx_ring).await?;
-        match self.rx_port {
-            Some(rx_port) => {
-                store.write(&key("event-channel-tx"), self.tx_port).await?;
-                store.write(&key("event-channel-rx"), rx_port).await?;
-            }
-            None => store.write(&key("event-channel"), self.tx_port).await?,
-        }
-        for (name, value) in [
+        let channels = match self.rx_port {
+            Some(rx_port) => [
+                ("event-channel-tx", self.tx_port),
+                ("event-channel-rx", rx_port),
+            ],
+            None => [("event-channel", self.tx_port); 2],
+        };
+        let rest = [
+            ("tx-ring-ref", self.tx_ring),
+            ("rx-ring-ref", self.rx_ring),
             ("request-rx-copy", 1),
             ("feature-rx-notify", 1),
             ("feature-sg", 1),
             ("feature-no-csum-offload", 0),
-        ] {
-            store.write(&key(name), value).await?;
-        }
+        ];
+        let keys: Vec<(String, u32)> = channels
+            .into_iter()
+            .chain(rest)
+            .map(|(name, value)| (key(name), value))
+            .collect();
+        // All at once: each answer takes dom0 its time.
+        try_join_all(keys.iter().map(|(key, value)| store.write(key, value))).await?;
         Ok(())
     }
 }

@@ -32,6 +32,7 @@ use crate::{
 use alloc::{format, rc::Rc};
 use core::{cell::RefCell, fmt};
 use device::Shared;
+use futures_util::future::join;
 
 /// Bytes of an Ethernet header.
 const ETHERNET_HEADER: usize = 14;
@@ -102,12 +103,13 @@ impl Netfront {
     /// [`StoreError`]: the `mac` is missing or none.
     pub async fn new(store: &Xenstore, number: u32) -> Result<Self, StoreError> {
         let frontend = Frontend::new(store, "vif", number);
-        let key = frontend.key("mac");
-        let mac = parse_mac(&store.read(&key).await?).ok_or(StoreError {
+        let (key, mtu_key) = (frontend.key("mac"), frontend.key("mtu"));
+        let (mac, mtu) = join(store.read(&key), store.find_as(&mtu_key)).await;
+        let mac = parse_mac(&mac?).ok_or(StoreError {
             path: key,
             cause: Cause::Value,
         })?;
-        let mtu = store.find_as(&frontend.key("mtu")).await.unwrap_or(None);
+        let mtu = mtu.unwrap_or(None);
         let mtu = usable_mtu(&frontend, mtu.unwrap_or(USUAL_MTU)).await;
         Ok(Self {
             shared: Rc::new(RefCell::new(Shared::default())),

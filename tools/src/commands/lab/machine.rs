@@ -18,7 +18,7 @@ use crate::setup::foreign::Mirror;
 #[command(after_help = "Examples:\n  \
     cargo landfall lab xen up\n  \
     cargo landfall lab xen up --gic 2 --memory 3G\n  \
-    cargo landfall lab xen up --mirror http://deb.debian.org/debian --suite bookworm\n  \
+    cargo landfall lab xen up --mirror http://mirror.example/debian --suite bookworm\n  \
     LANDFALL_LAB=/tmp/other cargo landfall lab xen up    a second lab")]
 pub(super) struct Up {
     /// The version of the interrupt controller
