@@ -201,7 +201,7 @@ impl NetworkArguments {
             return Err(ArgumentError::BadValue {
                 key: router.key.into(),
                 value: format!("{gateway}"),
-                expected: "an address in ip=… beside it",
+                expected: "an address of the same card beside it (ip=… for gateway=…, ip1=… for gateway1=…)",
             });
         }
         Ok(Self {

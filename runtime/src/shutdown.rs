@@ -6,9 +6,11 @@
 //! the same.
 
 use crate::{BoardTask, ExitCode, System, network::Network};
-use alloc::{string::String, vec::Vec};
+use alloc::{collections::BTreeMap, string::String};
 use core::{
     cell::{Cell, RefCell},
+    future::Future,
+    pin::Pin,
     task::{Context, Poll, Waker},
 };
 use embassy_time::{Duration, Timer};
@@ -25,7 +27,8 @@ const LOOK: Duration = Duration::from_millis(10);
 #[derive(Default)]
 pub(crate) struct Request {
     made: Cell<bool>,
-    waiting: RefCell<Vec<Waker>>,
+    tickets: Cell<u64>,
+    waiting: RefCell<BTreeMap<u64, Waker>>,
 }
 
 impl Request {
@@ -33,20 +36,44 @@ impl Request {
         self.made.get()
     }
 
-    pub(crate) fn poll(&self, context: &Context<'_>) -> Poll<()> {
-        if self.made.get() {
-            return Poll::Ready(());
+    /// Ready once it is made.
+    pub(crate) fn heard(&self) -> Heard<'_> {
+        let ticket = self.tickets.get();
+        self.tickets.set(ticket + 1);
+        Heard {
+            request: self,
+            ticket,
         }
-        let mut waiting = self.waiting.borrow_mut();
-        if !waiting.iter().any(|it| it.will_wake(context.waker())) {
-            waiting.push(context.waker().clone());
-        }
-        Poll::Pending
     }
 
-    fn make(&self) {
+    pub(crate) fn make(&self) {
         self.made.set(true);
-        self.waiting.take().into_iter().for_each(Waker::wake);
+        self.waiting.take().into_values().for_each(Waker::wake);
+    }
+}
+
+/// Waits for a [`Request`]; leaves nothing behind when it is dropped.
+pub(crate) struct Heard<'a> {
+    request: &'a Request,
+    ticket: u64,
+}
+
+impl Future for Heard<'_> {
+    type Output = ();
+
+    fn poll(self: Pin<&mut Self>, context: &mut Context<'_>) -> Poll<()> {
+        if self.request.is_made() {
+            return Poll::Ready(());
+        }
+        let mut waiting = self.request.waiting.borrow_mut();
+        waiting.insert(self.ticket, context.waker().clone());
+        Poll::Pending
+    }
+}
+
+impl Drop for Heard<'_> {
+    fn drop(&mut self) {
+        self.request.waiting.borrow_mut().remove(&self.ticket);
     }
 }
 
@@ -93,5 +120,27 @@ async fn drain(network: &Network) {
             return;
         }
         Timer::after(LOOK).await;
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use alloc::boxed::Box;
+
+    #[test]
+    fn who_waits_no_more_is_forgotten() {
+        let request = Request::default();
+        let mut context = Context::from_waker(Waker::noop());
+        let mut one = Box::pin(request.heard());
+        let mut other = Box::pin(request.heard());
+        assert!(one.as_mut().poll(&mut context).is_pending());
+        assert!(other.as_mut().poll(&mut context).is_pending());
+        assert_eq!(request.waiting.borrow().len(), 2);
+        drop(one);
+        assert_eq!(request.waiting.borrow().len(), 1);
+        request.make();
+        assert!(other.as_mut().poll(&mut context).is_ready());
+        assert!(request.waiting.borrow().is_empty());
     }
 }

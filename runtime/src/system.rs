@@ -65,7 +65,7 @@ impl System {
     /// Waits until whoever runs this machine wants it to end, as by `xl shutdown`. The app then has
     /// half a second to return from `main`; its listeners accept no more connections.
     pub async fn shutdown_requested(&self) {
-        poll_fn(|context| self.0.shutdown.poll(context)).await;
+        self.0.shutdown.heard().await;
     }
 
     pub(crate) fn shutdown_request(&self) -> &shutdown::Request {

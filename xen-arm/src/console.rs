@@ -288,6 +288,8 @@ mod tests {
             text.contains("the end\r\n[7 bytes were lost here"),
             "{text:?}"
         );
+        assert_eq!(text.matches('x').count(), QUEUE + 2048 - 7);
+        assert_eq!(text.matches('x').count(), QUEUE + 2048 - 7);
     }
 
     #[test]

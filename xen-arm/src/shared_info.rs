@@ -92,8 +92,8 @@ impl SharedInfo {
             != 0
     }
 
-    /// Returns the wall clock at the moment when Xen's system time was 0, since 1970-01-01 UTC;
-    /// `None` when nobody has told Xen the time of day.
+    /// Returns the wall clock at the moment when this domain's virtual counter was 0, since 1970-01-01 UTC:
+    /// Xen on ARM adds how long it had run by then. `None` when nobody has told Xen the time of day.
     pub fn wall_clock_at_start(&self) -> Option<Duration> {
         /// Xen is writing while the version is odd; a few tries are enough for any honest writer.
         const TRIES: usize = 1000;

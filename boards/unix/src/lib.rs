@@ -1,10 +1,12 @@
 //! The board `unix`: a process on the developer's machine, with the machine's sockets.
 //!
 //! Boot arguments are the process's arguments, so `app port=8081` and `app --help` work as one
-//! would expect.
+//! would expect. Ctrl-C and SIGTERM ask the app to end, which then ends with exit code 0 within a
+//! second; the second such signal ends the process at once.
 #![forbid(unsafe_code)]
 
 mod console;
+mod signals;
 mod time;
 
 use landfall::{App, Devices, ExitCode, NetworkDevice, Platform, Seed};
@@ -26,7 +28,8 @@ pub fn start(app: App) -> ! {
             seed,
             network: NetworkDevice::HostSockets,
             tasks: Vec::new(),
-            shutdown: None,
+            // Without it, the signals end the process by themselves.
+            shutdown: signals::shutdown_requested().ok(),
         },
         app,
     )

@@ -69,4 +69,29 @@ mod tests {
         }
         assert_eq!(sum(&[0xff; 1500]), 0xffff);
     }
+
+    #[test]
+    fn pieces_of_even_length_add_up_to_the_whole() {
+        let data: std::vec::Vec<u8> = (0..=255).cycle().take(600).collect();
+        for cut in (0..data.len()).step_by(2) {
+            let (front, back) = data.split_at(cut);
+            assert_eq!(add(sum(front), sum(back)), sum(&data), "cut at {cut}");
+        }
+        assert_eq!(add(0xffff, 0xffff), 0xffff, "the carry comes around");
+        assert_eq!(add(0x8000, 0x8001), 2);
+    }
+
+    /// A datagram whose checksum was worked out by hand, as RFC 768 tells: the words of both addresses,
+    /// the protocol, the length and the datagram itself.
+    #[test]
+    fn the_pseudo_header_is_part_of_the_sum() {
+        let addresses = [192, 168, 0, 31, 192, 168, 0, 30];
+        let datagram = [0x00, 0x14, 0x00, 0x0a, 0x00, 0x0a, 0, 0, b'H', b'i'];
+        // c0a8 + 001f + c0a8 + 001e + 0011 + 000a + 0014 + 000a + 000a + 4869 = 1ca39.
+        let sum = transport(&addresses, 17, &datagram);
+        assert_eq!(sum, 0xca3a);
+        let mut sealed = datagram;
+        sealed[6..8].copy_from_slice(&(!sum).to_be_bytes());
+        assert_eq!(transport(&addresses, 17, &sealed), 0xffff);
+    }
 }

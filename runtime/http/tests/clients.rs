@@ -341,11 +341,56 @@ fn an_accept_that_always_fails_ends_the_server() {
     for _ in 0..120 {
         advance(1_000_000);
         if let Some(result) = server.run() {
-            assert_eq!(result, Err(FakeError));
+            assert_eq!(result, Err(FakeError::Broken));
             return;
         }
     }
     panic!("the server never gives up");
+}
+
+#[test]
+fn a_closed_acceptor_is_a_good_end() {
+    let mut server = Server::new(hello);
+    assert_eq!(server.run(), None);
+    server.close();
+    assert_eq!(server.run(), Some(Ok(())));
+}
+
+#[test]
+fn after_the_acceptor_closed_begun_requests_are_answered_and_idle_connections_end() {
+    let mut server = Server::new(hello);
+    let (idle, answered, begun) = (server.connect(), server.connect(), server.connect());
+    server.pass(1);
+    answered.send(GET);
+    begun.send(&GET[..20]);
+    server.run();
+    assert_eq!(answer(answered.received()).status, 200);
+    server.close();
+    assert_eq!(server.run(), None, "a request has begun");
+    let gone = [&idle, &answered, &begun].map(Client::is_gone);
+    assert_eq!(gone, [true, true, false]);
+    let late = server.connect();
+    begun.send(&GET[20..]);
+    assert_eq!(server.run(), Some(Ok(())));
+    let answer = answer(begun.received());
+    let end = (answer.status, answer.header("Connection"));
+    assert_eq!(end, (200, Some("close")));
+    assert_eq!((late.received_text(), server.waiting()), (String::new(), 1));
+}
+
+#[test]
+fn after_the_acceptor_closed_a_new_connection_has_a_second_to_say_something() {
+    let mut server = Server::new(hello);
+    let silent = server.connect();
+    server.run();
+    server.close();
+    assert_eq!(server.run(), None);
+    advance(999_000);
+    assert_eq!(server.run(), None);
+    assert!(!silent.is_gone());
+    advance(1000);
+    assert_eq!(server.run(), Some(Ok(())));
+    assert!(silent.is_gone());
 }
 
 #[test]

@@ -95,7 +95,8 @@ impl Inner {
         if self.connections.len() >= self.config.max_connections {
             return Err(Error::TooManyConnections);
         }
-        let needed = self.config.rx_capacity() + self.config.tx_capacity() + CONNECTION_OVERHEAD;
+        let (receive, send) = self.config.buffers(self.plentiful());
+        let needed = receive + send + CONNECTION_OVERHEAD;
         let app = self
             .config
             .app_memory
@@ -109,6 +110,12 @@ impl Inner {
             Some(free) if free() < kept => Err(Error::OutOfMemory),
             _ => Ok(()),
         }
+    }
+
+    /// Returns how many bytes are free beyond the half that is kept for many small connections.
+    fn plentiful(&self) -> usize {
+        let free = self.config.free_memory.map_or(0, |free| free());
+        free.saturating_sub(self.free_at_start / 2)
     }
 
     fn evict_half_open(&mut self, oldest: Option<ConnectionId>, now: Instant) -> bool {
@@ -125,8 +132,8 @@ impl Inner {
     }
 
     pub(crate) fn new_socket(&self) -> Result<tcp::Socket<'static>, Error> {
-        let receive = buffer(self.config.rx_capacity())?;
-        let send = buffer(self.config.tx_capacity())?;
+        let (receive, send) = self.config.buffers(self.plentiful());
+        let (receive, send) = (buffer(receive)?, buffer(send)?);
         let control = match send.len() {
             0..=INITIAL_WINDOW => CongestionControl::None,
             // Reno rather than CUBIC: integers only, so it needs no floating point unit, and the

@@ -92,6 +92,9 @@ impl fmt::Display for Address {
     }
 }
 
+/// A connection gets no more than one such part of what is plentiful.
+const PLENTY: usize = 64;
+
 /// How a stack behaves. [`Config::new`] gives values for a small server; each may be changed.
 #[derive(Clone, Debug)]
 pub struct Config {
@@ -102,10 +105,13 @@ pub struct Config {
     pub random_seed: u64,
     /// What log lines of this stack begin with.
     pub name: &'static str,
-    /// Bytes of receive buffer of a TCP connection, which is also its largest receive window.
+    /// Bytes of receive buffer of a TCP connection, at least; it is also its largest receive window.
     pub rx_buffer: usize,
-    /// Bytes of send buffer of a TCP connection.
+    /// Bytes of send buffer of a TCP connection, at least.
     pub tx_buffer: usize,
+    /// Bytes of each of the two while memory is plentiful. Half of what was free at the start is
+    /// left for connections with the least.
+    pub roomy_buffer: usize,
     /// Bytes of each of the two buffers of a UDP socket.
     pub udp_buffer: usize,
     /// How many TCP connections there may be, in all stages together.
@@ -144,6 +150,7 @@ impl Config {
             name: "net",
             rx_buffer: 4096,
             tx_buffer: 8192,
+            roomy_buffer: 65_535,
             udp_buffer: 8192,
             max_connections: 16_384,
             backlog: 1024,
@@ -159,33 +166,36 @@ impl Config {
         }
     }
 
-    /// Returns the receive buffer's size as smoltcp can have it without harm.
-    ///
-    /// In a SYN the window is not scaled, yet smoltcp 0.14 remembers what it sent there as if it
-    /// were, so a peer may send `65535 << shift` bytes. A buffer above 64 KiB must hold that many,
-    /// or a peer that fills the window would overrun it (an assertion in smoltcp's ring buffer).
-    pub(crate) fn rx_capacity(&self) -> usize {
-        let wanted = self.rx_buffer.clamp(1024, 1 << 29);
-        if wanted <= 65_535 {
-            return wanted;
-        }
-        let shift = (usize::BITS - wanted.leading_zeros()) - 16;
-        let usable = 65_535 << shift;
-        if usable <= wanted {
-            usable
-        } else {
-            65_535 << (shift - 1)
-        }
-    }
-
-    /// Returns the send buffer's size, at least one byte more than nothing.
-    pub(crate) fn tx_capacity(&self) -> usize {
-        self.tx_buffer.clamp(1024, 1 << 29)
+    /// Returns the sizes of a connection's receive and send buffer, when so many bytes are
+    /// plentiful.
+    pub(crate) fn buffers(&self, plentiful: usize) -> (usize, usize) {
+        let share = self.roomy_buffer.min(plentiful / PLENTY / 2);
+        let receive = rx_capacity(self.rx_buffer.max(share));
+        (receive, self.tx_buffer.max(share).clamp(1024, 1 << 29))
     }
 
     /// Returns how long an idle peer may be silent in all: two questions, and time to answer.
     pub(crate) fn idle_timeout(&self) -> Duration {
         milliseconds(self.keep_alive_ms.saturating_mul(2).saturating_add(15_000))
+    }
+}
+
+/// Returns the receive buffer's size as smoltcp can have it without harm.
+///
+/// In a SYN the window is not scaled, yet smoltcp 0.14 remembers what it sent there as if it were,
+/// so a peer may send `65535 << shift` bytes. A buffer above 64 KiB must hold that many, or a peer
+/// that fills the window would overrun it (an assertion in smoltcp's ring buffer).
+pub(crate) fn rx_capacity(wanted: usize) -> usize {
+    let wanted = wanted.clamp(1024, 1 << 29);
+    if wanted <= 65_535 {
+        return wanted;
+    }
+    let shift = (usize::BITS - wanted.leading_zeros()) - 16;
+    let usable = 65_535 << shift;
+    if usable <= wanted {
+        usable
+    } else {
+        65_535 << (shift - 1)
     }
 }
 

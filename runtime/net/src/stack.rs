@@ -173,6 +173,8 @@ pub(crate) struct Inner {
     pub(crate) timers: BTreeSet<(Instant, Work)>,
     pub(crate) counters: Counters,
     pub(crate) shutting_down: bool,
+    /// Bytes of memory that were free when the stack was made; 0 where nobody says.
+    pub(crate) free_at_start: usize,
     /// The network task.
     pub(crate) runner: Option<Waker>,
     random: u64,
@@ -217,6 +219,7 @@ impl Inner {
             timers: BTreeSet::new(),
             counters: Counters::default(),
             shutting_down: false,
+            free_at_start: config.free_memory.map_or(0, |free| free()),
             runner: None,
             random: config.random_seed,
             config,

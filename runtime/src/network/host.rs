@@ -1,10 +1,14 @@
 //! The host's sockets, by `edge-nal-std`.
 
-use crate::Error;
+use crate::{Error, shutdown};
 use alloc::format;
-use core::net::{Ipv4Addr, SocketAddr};
+use core::{
+    net::{Ipv4Addr, SocketAddr},
+    pin::pin,
+};
 use edge_nal::{TcpAccept, TcpBind, TcpConnect};
 use edge_nal_std::{Stack, TcpAcceptor, TcpSocket};
+use futures_util::future::{Either, select};
 use std::io;
 
 /// Listens on `port` of all IPv4 addresses.
@@ -23,9 +27,16 @@ pub(super) async fn bind(port: u16) -> Result<TcpAcceptor, Error> {
     })
 }
 
-/// Takes the next connection of `listener`.
-pub(super) async fn accept(listener: &TcpAcceptor) -> Result<(SocketAddr, TcpSocket), Error> {
-    let (remote, socket) = listener.accept().await?;
+/// Takes the next connection of `listener`, until the system is to `end`.
+pub(super) async fn accept(
+    listener: &TcpAcceptor,
+    end: &shutdown::Request,
+) -> Result<(SocketAddr, TcpSocket), Error> {
+    let accepted = match select(end.heard(), pin!(listener.accept())).await {
+        Either::Left(_) => return Err(landfall_net::Error::ShuttingDown.into()),
+        Either::Right((accepted, _)) => accepted,
+    };
+    let (remote, socket) = accepted?;
     send_at_once(&socket)?;
     Ok((remote, socket))
 }

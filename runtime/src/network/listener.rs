@@ -4,6 +4,10 @@ use super::TcpSocket;
 #[cfg(not(target_os = "none"))]
 use super::host;
 use crate::Error;
+#[cfg(not(target_os = "none"))]
+use crate::shutdown;
+#[cfg(not(target_os = "none"))]
+use alloc::rc::Rc;
 use alloc::{boxed::Box, vec::Vec};
 use core::net::SocketAddr;
 use edge_nal::TcpAccept;
@@ -14,7 +18,7 @@ pub struct TcpListener(Way);
 
 enum Way {
     #[cfg(not(target_os = "none"))]
-    Host(edge_nal_std::TcpAcceptor),
+    Host(edge_nal_std::TcpAcceptor, Rc<shutdown::Request>),
     /// One for each network card, at least one.
     Stacks(Vec<landfall_net::TcpListener>),
 }
@@ -26,8 +30,8 @@ impl TcpAccept for TcpListener {
     async fn accept(&self) -> Result<(SocketAddr, TcpSocket), Error> {
         match &self.0 {
             #[cfg(not(target_os = "none"))]
-            Way::Host(listener) => {
-                let (remote, socket) = host::accept(listener).await?;
+            Way::Host(listener, end) => {
+                let (remote, socket) = host::accept(listener, end).await?;
                 Ok((remote, TcpSocket::from(socket)))
             }
             Way::Stacks(listeners) => {
@@ -47,9 +51,9 @@ impl TcpAccept for TcpListener {
 }
 
 #[cfg(not(target_os = "none"))]
-impl From<edge_nal_std::TcpAcceptor> for TcpListener {
-    fn from(listener: edge_nal_std::TcpAcceptor) -> Self {
-        Self(Way::Host(listener))
+impl From<(edge_nal_std::TcpAcceptor, Rc<shutdown::Request>)> for TcpListener {
+    fn from((listener, end): (edge_nal_std::TcpAcceptor, Rc<shutdown::Request>)) -> Self {
+        Self(Way::Host(listener, end))
     }
 }
 

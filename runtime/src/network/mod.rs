@@ -11,6 +11,8 @@ mod socket;
 pub use listener::TcpListener;
 pub use socket::{TcpReader, TcpSocket, TcpWriter};
 
+#[cfg(not(target_os = "none"))]
+use crate::shutdown;
 use crate::{Error, info::Sockets};
 use alloc::{boxed::Box, rc::Rc, vec::Vec};
 use core::net::{Ipv4Addr, SocketAddr};
@@ -24,8 +26,9 @@ pub struct Network(Way);
 
 #[derive(Clone)]
 enum Way {
+    /// Listeners end at the request.
     #[cfg(not(target_os = "none"))]
-    Host,
+    Host(Rc<shutdown::Request>),
     /// One for each network card, at least one.
     Stacks(Rc<[Stack]>),
 }
@@ -59,7 +62,7 @@ impl NetworkArguments {
 impl Network {
     #[cfg(not(target_os = "none"))]
     pub(crate) fn host() -> Self {
-        Self(Way::Host)
+        Self(Way::Host(Rc::default()))
     }
 
     pub(crate) fn stacks(stacks: Vec<Stack>) -> Self {
@@ -70,7 +73,7 @@ impl Network {
     pub(crate) fn shut_down(&self) {
         match &self.0 {
             #[cfg(not(target_os = "none"))]
-            Way::Host => {}
+            Way::Host(end) => end.make(),
             Way::Stacks(stacks) => stacks.iter().for_each(Stack::shut_down),
         }
     }
@@ -79,7 +82,7 @@ impl Network {
     pub(crate) fn is_drained(&self) -> bool {
         match &self.0 {
             #[cfg(not(target_os = "none"))]
-            Way::Host => true,
+            Way::Host(_) => true,
             Way::Stacks(stacks) => stacks.iter().all(|stack| {
                 let counts = stack.connections();
                 counts.open + counts.unaccepted + counts.orphaned == 0
@@ -94,10 +97,10 @@ impl Network {
     pub async fn bind_tcp(&self, port: u16) -> Result<TcpListener, Error> {
         match &self.0 {
             #[cfg(not(target_os = "none"))]
-            Way::Host => {
+            Way::Host(end) => {
                 let listener = host::bind(port).await?;
                 info!(target: "net", "listening on TCP port {port}: http://127.0.0.1:{port}/");
-                Ok(TcpListener::from(listener))
+                Ok(TcpListener::from((listener, end.clone())))
             }
             Way::Stacks(stacks) => {
                 let mut listeners = Vec::with_capacity(stacks.len());
@@ -118,7 +121,7 @@ impl Network {
     pub async fn connect_tcp(&self, remote: SocketAddr) -> Result<TcpSocket, Error> {
         match &self.0 {
             #[cfg(not(target_os = "none"))]
-            Way::Host => Ok(TcpSocket::from(host::connect(remote).await?)),
+            Way::Host(_) => Ok(TcpSocket::from(host::connect(remote).await?)),
             Way::Stacks(stacks) => {
                 // The card whose network has the peer, or else leads to it.
                 let mut ways = stacks.iter();
@@ -134,7 +137,7 @@ impl Network {
     pub(crate) fn sockets(&self) -> Option<Sockets> {
         match &self.0 {
             #[cfg(not(target_os = "none"))]
-            Way::Host => None,
+            Way::Host(_) => None,
             Way::Stacks(stacks) => {
                 let mut sockets = Sockets::default();
                 for counts in stacks.iter().map(Stack::connections) {

@@ -317,45 +317,6 @@ pub unsafe fn register_vcpu_info(vcpu: u32, frame: Frame, offset: u32) -> Result
     Ok(())
 }
 
-/// Returns Xen's system time in nanoseconds, as it was when this virtual CPU was last put on a
-/// physical one (`vcpu.h`, `VCPUOP_register_runstate_memory_area`). On ARM this is the only way in
-/// which a guest can read that clock.
-///
-/// # Errors
-/// [`XenError`].
-pub fn system_time_ns() -> Result<u64, XenError> {
-    /// `VCPUOP_register_runstate_memory_area`
-    const REGISTER_RUNSTATE: usize = 5;
-    /// `struct vcpu_runstate_info` of `vcpu.h`; it must not cross a page.
-    #[repr(C, align(64))]
-    struct Runstate {
-        state: i32,
-        state_entry_time: u64,
-        time: [u64; 4],
-    }
-    let mut runstate = Runstate {
-        state: 0,
-        state_entry_time: 0,
-        time: [0; 4],
-    };
-    let area = &raw mut runstate;
-    let mut address = area as u64;
-    let set = |address: &mut u64| {
-        let arguments = [REGISTER_RUNSTATE, 0, core::ptr::from_mut(address) as usize];
-        // SAFETY: The structure holds one address. Xen writes the area now and whenever it
-        // schedules this virtual CPU, until the address is taken back below, before `runstate`
-        // goes out of scope.
-        XenError::check(unsafe { cpu::call(number::VCPU_OP, arguments) })
-    };
-    set(&mut address)?;
-    // SAFETY: A field of a local variable, read as Xen left it.
-    let time = unsafe { (&raw const (*area).state_entry_time).read_volatile() };
-    address = 0;
-    set(&mut address)?;
-    // `XEN_RUNSTATE_UPDATE`, set while Xen is writing; the guest cannot run then.
-    Ok(time & !(1 << 63))
-}
-
 /// Returns the text that `XENVER_extraversion` has: what follows the version, such as `.7`.
 ///
 /// # Errors

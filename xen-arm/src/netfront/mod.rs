@@ -6,7 +6,7 @@
 //! connects again to the next one. In between the link is down.
 //!
 //! Pages are granted when a connection is made and used again and again, so no grant changes on the
-//! way of a frame ([`receive`], [`transmit`]). A backend that breaks the protocol is disconnected.
+//! way of a frame (`receive`, `transmit`). A backend that breaks the protocol is disconnected.
 
 mod connection;
 mod device;

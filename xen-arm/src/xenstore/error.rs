@@ -112,7 +112,9 @@ impl fmt::Display for Cause {
             Self::NotPermitted => f.write_str("this domain has no permission"),
             Self::Again => f.write_str("the transaction met another"),
             Self::Exists => f.write_str("it exists already"),
-            Self::NoSpace => f.write_str("this domain's share of the store is used up"),
+            Self::NoSpace => f.write_str(
+                "this domain's share of the store is used up, or the answer is too long",
+            ),
             Self::Invalid => f.write_str("the store does not understand the request"),
             Self::Refused => f.write_str("the store refuses"),
             Self::Path(error) => write!(f, "this is no path: {error}"),

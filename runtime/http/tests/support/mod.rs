@@ -94,7 +94,12 @@ impl Server {
 
     /// Lets the next accept fail.
     pub fn fail_accept(&self) {
-        self.backlog.borrow_mut().push(Err(FakeError));
+        self.backlog.borrow_mut().push(Err(FakeError::Broken));
+    }
+
+    /// Lets the next accept say that there will be no more connections.
+    pub fn close(&self) {
+        self.backlog.borrow_mut().push(Err(FakeError::Closed));
     }
 
     /// Connections that nobody has accepted yet.

@@ -12,11 +12,16 @@ use embedded_io_async::{ErrorKind, ErrorType, Read, Write};
 
 /// What goes wrong in a fake network.
 #[derive(Clone, Copy, Debug, Eq, PartialEq)]
-pub struct FakeError;
+pub enum FakeError {
+    /// Of a socket or an acceptor, for once.
+    Broken,
+    /// Of an acceptor: there will be no more connections.
+    Closed,
+}
 
 impl std::fmt::Display for FakeError {
     fn fmt(&self, formatter: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
-        formatter.write_str("fake error")
+        write!(formatter, "fake error: {self:?}")
     }
 }
 
@@ -24,7 +29,10 @@ impl std::error::Error for FakeError {}
 
 impl embedded_io_async::Error for FakeError {
     fn kind(&self) -> ErrorKind {
-        ErrorKind::Other
+        match self {
+            Self::Broken => ErrorKind::Other,
+            Self::Closed => ErrorKind::NotConnected,
+        }
     }
 }
 
@@ -163,7 +171,7 @@ impl Read for Socket {
         poll_fn(|context| {
             let mut wire = self.0.borrow_mut();
             if wire.reset {
-                return Poll::Ready(Err(FakeError));
+                return Poll::Ready(Err(FakeError::Broken));
             }
             if wire.to_server.is_empty() && !wire.client_done {
                 wire.waker = Some(context.waker().clone());
@@ -199,7 +207,7 @@ impl Write for Socket {
             let mut wire = self.0.borrow_mut();
             assert!(!wire.server_done, "a write after the end");
             if wire.reset {
-                return Poll::Ready(Err(FakeError));
+                return Poll::Ready(Err(FakeError::Broken));
             }
             let count = bytes.len().min(wire.window).min(wire.piece);
             if count == 0 {
@@ -226,7 +234,7 @@ impl TcpShutdown for Socket {
             let mut wire = self.0.borrow_mut();
             wire.server_done = true;
             match (wire.reset, wire.acknowledges_end) {
-                (true, _) => Poll::Ready(Err(FakeError)),
+                (true, _) => Poll::Ready(Err(FakeError::Broken)),
                 (false, true) => Poll::Ready(Ok(())),
                 (false, false) => Poll::Pending,
             }

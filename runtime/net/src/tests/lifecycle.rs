@@ -12,6 +12,7 @@ use super::wire::Faults;
 use super::{
     CLIENT, PORT, Pair, SERVER, ask, assert_empty, clock, config, read_exactly, server_address,
 };
+use crate::config::rx_capacity;
 use crate::{AddressConfig, Config, Error};
 
 #[test]
@@ -265,6 +266,82 @@ fn short_memory_keeps_new_connections_waiting_and_old_ones_going() {
 }
 
 #[test]
+fn a_stack_that_shuts_down_refuses_the_new_and_keeps_the_old() {
+    let pair = Pair::new(Faults::default());
+    let told = Rc::new(Cell::new(false));
+    pair.world.spawn({
+        let (server, world) = (pair.server.clone(), pair.world.clone());
+        let told = told.clone();
+        async move {
+            let listener = server.bind_tcp(PORT).unwrap();
+            let (_, mut socket) = listener.accept().await.unwrap();
+            world.spawn(async move {
+                let _ = super::echo(&mut socket).await;
+            });
+            // The second accept waits while the stack is told.
+            let error = listener.accept().await.err();
+            assert_eq!(error, Some(Error::ShuttingDown));
+            assert_eq!(listener.accept().await.err(), error);
+            told.set(true);
+            core::future::pending::<()>().await;
+        }
+    });
+    let (server, client) = (pair.server.clone(), pair.client.clone());
+    pair.world.run(async move {
+        let mut old = ask(&client).await;
+        server.shut_down();
+        clock::sleep_ms(1).await;
+        assert!(told.get());
+        let new = client.connect_tcp(server_address()).await;
+        assert_eq!(new.err(), Some(Error::ConnectionRefused));
+        old.write_all(b"still here").await.unwrap();
+        assert_eq!(read_exactly(&mut old, 10).await, b"still here");
+        drop(old);
+        Pair::until_empty(server, client).await;
+    });
+}
+
+#[test]
+fn connections_that_nobody_has_accepted_are_reset_by_a_shutdown() {
+    let pair = Pair::new(Faults::default());
+    let listener = pair.server.bind_tcp(PORT).unwrap();
+    let (server, client) = (pair.server.clone(), pair.client.clone());
+    pair.world.run(async move {
+        let mut socket = client.connect_tcp(server_address()).await.unwrap();
+        clock::sleep_ms(10).await;
+        assert_eq!(server.connections().unaccepted, 1);
+        server.shut_down();
+        assert_eq!(listener.accept().await.err(), Some(Error::ShuttingDown));
+        assert_eq!(socket.read(&mut [0; 8]).await, Err(Error::ConnectionReset));
+        drop((socket, listener));
+        clock::sleep_ms(10).await;
+        assert_empty(&server);
+    });
+}
+
+#[test]
+fn a_stack_reaches_its_network_and_what_its_gateway_leads_to() {
+    let wire = super::wire::Wire::new(Faults::default());
+    let reaches = |address, peer: [u8; 4]| {
+        let (stack, _runner) = crate::new(wire.end(0), Config::new(address, 1)).unwrap();
+        stack.reaches((Ipv4Addr::from(peer), 80).into())
+    };
+    let address = |gateway| AddressConfig::Static {
+        address: SERVER,
+        prefix: 16,
+        gateway,
+    };
+    let (lone, routed) = (address(None), address(Some(CLIENT)));
+    assert!(reaches(lone, CLIENT.octets()) && !reaches(lone, [8, 8, 8, 8]));
+    assert!(reaches(routed, [8, 8, 8, 8]) && !reaches(routed, SERVER.octets()));
+    assert!(!reaches(routed, [127, 0, 0, 1]));
+    assert!(
+        !reaches(AddressConfig::Dhcp, CLIENT.octets()),
+        "no address yet"
+    );
+}
+
+#[test]
 fn unusable_configurations_are_refused() {
     let wire = super::wire::Wire::new(Faults::default());
     for (address, prefix) in [([0, 0, 0, 0], 8), ([224, 0, 0, 1], 8), ([10, 0, 0, 1], 33)] {
@@ -276,15 +353,27 @@ fn unusable_configurations_are_refused() {
         let result = crate::new(wire.end(0), Config::new(address, 1));
         assert_eq!(result.err(), Some(Error::InvalidConfiguration));
     }
-    assert_eq!(config(SERVER).rx_capacity(), 4096);
-    let mut large = config(SERVER);
+}
+
+#[test]
+fn receive_buffers_are_no_larger_than_smoltcp_bears() {
     for (wanted, usable) in [
+        (4096, 4096),
         (65_535, 65_535),
         (65_536, 65_535),
         (131_071, 131_070),
         (300_000, 262_140),
     ] {
-        large.rx_buffer = wanted;
-        assert_eq!(large.rx_capacity(), usable);
+        assert_eq!(rx_capacity(wanted), usable);
     }
+}
+
+#[test]
+fn buffers_are_large_while_memory_is_plentiful() {
+    let config = config(SERVER);
+    let least = (config.rx_buffer, config.tx_buffer);
+    assert_eq!(config.buffers(0), least);
+    assert_eq!(config.buffers(64 * 2 * 6000), (6000, least.1));
+    assert_eq!(config.buffers(64 * 2 * 20_000), (20_000, 20_000));
+    assert_eq!(config.buffers(usize::MAX), (65_535, 65_535));
 }

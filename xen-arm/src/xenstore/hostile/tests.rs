@@ -281,27 +281,37 @@ fn nothing_is_read_twice() {
 
 #[test]
 fn a_daemon_that_writes_while_it_is_read() {
+    /// So many rounds at least, and so many until the threads have met in a message.
+    const ROUNDS: core::ops::Range<u32> = 15..500;
     let mut seen = 0;
-    for round in 0..15 {
-        let mut game = game();
-        let page = view(&game.daemon.page);
-        let done = AtomicBool::new(false);
-        let reads: Vec<_> = (0..20).map(|_| game.read()).collect();
-        thread::scope(|scope| {
-            scope.spawn(|| scribble(page, &done, round));
-            // Not longer than the thread needs to begin, and a while.
-            for _ in 0..3000 {
-                game.run();
-            }
-            done.store(true, Ordering::Relaxed);
-        });
-        game.daemon.break_ring();
-        game.go_on();
-        assert!(reads.iter().all(|it| it.borrow().is_some()));
-        seen += game.store.dropped();
-        game.end();
+    let mut round = 0;
+    while round < ROUNDS.start || seen == 0 {
+        assert!(round < ROUNDS.end, "some of it was messages");
+        seen += scribbled_over(round);
+        round += 1;
     }
-    assert!(seen > 0, "some of it was messages");
+}
+
+/// Reads while another thread writes; returns how many messages were dropped.
+fn scribbled_over(seed: u32) -> u64 {
+    let mut game = game();
+    let page = view(&game.daemon.page);
+    let done = AtomicBool::new(false);
+    let reads: Vec<_> = (0..20).map(|_| game.read()).collect();
+    thread::scope(|scope| {
+        scope.spawn(|| scribble(page, &done, seed));
+        // Not longer than the thread needs to begin, and a while.
+        for _ in 0..3000 {
+            game.run();
+        }
+        done.store(true, Ordering::Relaxed);
+    });
+    game.daemon.break_ring();
+    game.go_on();
+    assert!(reads.iter().all(|it| it.borrow().is_some()));
+    let dropped = game.store.dropped();
+    game.end();
+    dropped
 }
 
 /// Writes what the client reads, all the time, until `done`: headers of short messages and rubbish,
