@@ -7,6 +7,7 @@ mod boot;
 mod load;
 mod size;
 mod table;
+mod xen;
 
 use std::process::ExitCode;
 
@@ -16,27 +17,38 @@ use self::table::Table;
 use super::build;
 use crate::cargo::Compilers;
 use crate::process;
-use crate::registry::Workspace;
+use crate::registry::{App, Workspace};
 use crate::setup::programs;
 
-/// The board that is measured.
-const BOARD: &str = "virt";
-
-/// Measures images of board virt: size, memory, start, idling, load
+/// Measures images: size, memory, start, idling, load
 ///
-/// Prints a table in Markdown on standard output and what it is doing on standard error. The load needs
-/// root: it runs over a tap in a network namespace, which this command makes and removes.
+/// Prints a table in Markdown on standard output and what it is doing on standard error. On board virt the
+/// load needs root: it runs over a tap in a network namespace, which this command makes and removes. On board
+/// xenvm everything happens in the Xen lab, beside a minimal Linux guest.
 #[derive(Debug, clap::Args)]
 #[command(after_help = "Examples:\n  \
     cargo landfall bench                    all apps; some minutes\n  \
     cargo landfall bench hello --quick      shorter runs, for a first impression\n  \
+    cargo landfall bench --board xenvm      as guests of Xen, beside Linux\n  \
     cargo landfall bench > measured.md      keep the table")]
 pub(crate) struct Arguments {
     /// The apps to measure [default: all]
     apps: Vec<String>,
+    /// The board to measure on
+    #[arg(long, value_enum, default_value_t = Board::Virt)]
+    board: Board,
     /// Shorter runs: figures that scatter more
     #[arg(long)]
     quick: bool,
+}
+
+/// A board for which there are measures.
+#[derive(Clone, Copy, Debug, clap::ValueEnum)]
+enum Board {
+    /// QEMU's machine
+    Virt,
+    /// A guest of Xen, in the lab
+    Xenvm,
 }
 
 /// How long and how often things are measured.
@@ -78,23 +90,27 @@ pub(crate) fn run(arguments: &Arguments) -> Result<ExitCode> {
             .map(|name| workspace.app(name))
             .collect::<Result<_>>()?,
     };
-    let board = workspace.board(BOARD)?;
+    let table = match arguments.board {
+        Board::Virt => measure_virt(&workspace, apps, effort)?,
+        Board::Xenvm => xen::measure(&workspace, apps, effort)?,
+    };
+    print!("{table}");
+    Ok(ExitCode::SUCCESS)
+}
+
+fn measure_virt(workspace: &Workspace, apps: Vec<App>, effort: Effort) -> Result<Table> {
+    let board = workspace.board("virt")?;
     programs::get_all(&[programs::QEMU, programs::WRK, programs::IP])?;
-    let mut compilers = Compilers::new(&workspace);
+    let mut compilers = Compilers::new(workspace);
+    let folder = build::images_folder(workspace);
     let mut table = Table::new();
     for app in apps {
-        let image = build::build(
-            &mut compilers,
-            &app,
-            &board,
-            &build::images_folder(&workspace),
-        )?;
+        let image = build::build(&mut compilers, &app, &board, &folder)?;
         let mut column = table.column(&app.name);
-        size::measure(&mut column, &workspace, &app, &image)?;
+        size::measure(&mut column, workspace, &app, &image)?;
         boot::measure(&mut column, &image.path, effort)?;
         load::measure(&mut column, &image.path, effort)?;
         process::check_stopped()?;
     }
-    print!("{table}");
-    Ok(ExitCode::SUCCESS)
+    Ok(table)
 }

@@ -12,20 +12,11 @@ use crate::console::{Console, Symboliser};
 use crate::guest::{Answer, Guest, GuestStopped};
 use crate::lab::guests::Configuration;
 use crate::lab::place::Place;
-use crate::lab::platform::Architecture;
-use crate::lab::{self, Lab, boot};
+use crate::lab::stay::Stay;
+use crate::lab::{Lab, boot};
 use crate::process::supervised;
-use crate::qemu::MemorySize;
 use crate::registry::{App, Board, Workspace};
 use crate::xl::{Action, Config};
-
-/// The lab that is brought up for a guest.
-const LAB: boot::Options = boot::Options {
-    architecture: Architecture::Arm64,
-    gic: 3,
-    memory: MemorySize(2048),
-    mirror: None,
-};
 
 /// The options of machines that have a meaning here.
 const OPTIONS: [&str; 2] = ["--memory", "--gic"];
@@ -54,7 +45,7 @@ pub(super) fn run(
     if let Some(name) = options.machine.given().find(|name| !OPTIONS.contains(name)) {
         bail!("{name} is for board virt: QEMU starts that one itself");
     }
-    let place = Place::new(LAB.architecture)?;
+    let place = Place::new(boot::Options::USUAL.architecture)?;
     let port = free_port(&place, options)?;
     let folder = build::images_folder(workspace);
     let image = build::build(&mut Compilers::new(workspace), app, board, &folder)?;
@@ -119,9 +110,7 @@ fn config(name: &str, image: &str, options: &Options) -> Result<Config> {
 
 /// A guest in a lab. Dropped, the guest is gone, and the lab too if it was brought up for it.
 struct Session {
-    place: Place,
-    lab: Lab,
-    is_ours: bool,
+    stay: Stay,
     guest: String,
     port: u16,
 }
@@ -133,20 +122,18 @@ impl Session {
         configuration: &Configuration,
         port: u16,
     ) -> Result<Self> {
+        let usual = boot::Options::USUAL;
         let wanted = boot::Options {
-            gic: options.machine.gic.unwrap_or(LAB.gic),
-            ..LAB
+            gic: options.machine.gic.unwrap_or(usual.gic),
+            ..usual
         };
-        let (lab, is_ours) = boot::up(&place, &wanted)?;
         let session = Self {
-            place,
-            lab,
-            is_ours,
+            stay: Stay::begin(place, &wanted)?,
             guest: configuration.name.clone(),
             port,
         };
         eprintln!("xl create {}", session.guest);
-        session.lab.create(configuration)?;
+        session.stay.lab().create(configuration)?;
         Ok(session)
     }
 
@@ -163,7 +150,8 @@ impl Session {
     /// Shows what Xen has to say about guests: the last hope where a guest is silent.
     fn show_xens_words(&self) {
         if let Ok(words) = self
-            .lab
+            .stay
+            .lab()
             .agent()
             .output("xl dmesg | grep '(XEN) d[1-9]' | tail -n 5")
         {
@@ -179,21 +167,15 @@ impl Session {
             .stderr(Stdio::null())
             .process_group(0)
             .status();
-        let _gone = self.lab.unforward(self.port);
+        let _gone = self.stay.lab().unforward(self.port);
     }
 }
 
 impl Drop for Session {
     fn drop(&mut self) {
-        if !self.is_ours {
-            return self.destroy();
-        }
-        let ended = self
-            .place
-            .lock()
-            .and_then(|_lock| lab::end(&self.place, self.lab.record()));
-        if let Err(error) = ended {
-            eprintln!("warning: the lab is still up: {error:#}");
+        // The end of the lab would be the guest's, too.
+        if !self.stay.is_ours() {
+            self.destroy();
         }
     }
 }

@@ -49,6 +49,16 @@ pub(crate) struct Options {
     pub(crate) mirror: Option<Mirror>,
 }
 
+impl Options {
+    /// What a lab is where nobody says otherwise.
+    pub(crate) const USUAL: Self = Self {
+        architecture: Architecture::Arm64,
+        gic: 3,
+        memory: MemorySize(2048),
+        mirror: None,
+    };
+}
+
 /// Returns the lab at `place`, starting it if it is not up, and whether it was started.
 pub(crate) fn up(place: &Place, options: &Options) -> Result<(Lab, bool)> {
     let _lock = place.lock()?;

@@ -2,8 +2,8 @@
 //!
 //! [`platform`] is the table of architectures. [`dom0`] makes what is booted from Debian's packages, by way of
 //! [`tree`] (files of packages), [`libraries`] and [`modules`] (what depends on what) and [`initramfs`].
-//! [`boot`] starts it, [`place`] is the folder in which a lab is written down, [`Lab`] one that is up, and
-//! [`agent`] runs commands in its dom0.
+//! [`boot`] starts it, [`place`] is the folder in which a lab is written down, [`Lab`] one that is up,
+//! [`stay`] one for as long as a command needs it, and [`agent`] runs commands in its dom0.
 
 pub(crate) mod agent;
 pub(crate) mod boot;
@@ -16,6 +16,7 @@ mod modules;
 pub(crate) mod parts;
 pub(crate) mod place;
 pub(crate) mod platform;
+pub(crate) mod stay;
 pub(crate) mod terminal;
 mod tree;
 

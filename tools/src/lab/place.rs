@@ -54,7 +54,8 @@ impl Place {
         Self::at(&folder)
     }
 
-    fn at(folder: &Path) -> Result<Self> {
+    /// The lab's folder at `folder`.
+    pub(crate) fn at(folder: &Path) -> Result<Self> {
         std::fs::create_dir_all(folder)
             .with_context(|| format!("cannot create {}", folder.display()))?;
         // The record holds the token.

@@ -37,10 +37,10 @@ const STATIC_ADDRESS: [&str; 2] = ["ip=10.0.2.15/24", "gateway=10.0.2.2"];
 /// Measures starts and idling.
 pub(super) fn measure(column: &mut Column<'_>, image: &Path, effort: Effort) -> Result<()> {
     column.announce("looking for the smallest memory");
-    let memory = smallest_memory(image)?;
+    let memory = smallest(64, |memory| serves_with(image, memory))?;
     column.add(
         "smallest memory, MiB",
-        memory.0,
+        memory,
         "`-m`, in steps of 1 MiB: boots and answers",
     );
     let times = repeat(effort.starts, || {
@@ -146,21 +146,21 @@ impl Run {
     }
 }
 
-/// Halves the range between a size that fails and one that serves.
-fn smallest_memory(image: &Path) -> Result<MemorySize> {
-    let (mut fails, mut serves) = (0, 64);
-    serves_with(image, serves).context("the guest does not serve with 64 MiB")?;
-    while serves - fails > 1 {
-        let middle = fails.midpoint(serves);
-        match serves_with(image, middle) {
-            Ok(()) => serves = middle,
+/// Halves the range between a size that fails and `most`, which must serve.
+pub(super) fn smallest(most: u32, serves: impl Fn(u32) -> Result<()>) -> Result<u32> {
+    let (mut fails, mut enough) = (0, most);
+    serves(most).with_context(|| format!("the guest does not serve with {most} MiB"))?;
+    while enough - fails > 1 {
+        let middle = fails.midpoint(enough);
+        match serves(middle) {
+            Ok(()) => enough = middle,
             Err(_) => {
                 process::check_stopped()?;
                 fails = middle;
             }
         }
     }
-    Ok(MemorySize(serves))
+    Ok(enough)
 }
 
 fn serves_with(image: &Path, mebibytes: u32) -> Result<()> {
@@ -195,7 +195,7 @@ fn repeat<T>(times: usize, measure: impl Fn() -> Result<T>) -> Result<Vec<T>> {
 }
 
 /// The middle value of a list that is not empty.
-fn median<T: Ord + Copy>(mut values: Vec<T>) -> T {
+pub(super) fn median<T: Ord + Copy>(mut values: Vec<T>) -> T {
     values.sort_unstable();
     values[values.len() / 2]
 }
@@ -203,6 +203,23 @@ fn median<T: Ord + Copy>(mut values: Vec<T>) -> T {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn the_smallest_that_serves_is_found() {
+        let serves = |least: u32| {
+            move |size: u32| {
+                if size < least {
+                    bail!("too small")
+                } else {
+                    Ok(())
+                }
+            }
+        };
+        assert_eq!(smallest(64, serves(1)).expect("found"), 1);
+        assert_eq!(smallest(64, serves(17)).expect("found"), 17);
+        assert_eq!(smallest(64, serves(64)).expect("found"), 64);
+        assert!(smallest(64, serves(65)).is_err());
+    }
 
     #[test]
     fn the_median_is_the_middle() {

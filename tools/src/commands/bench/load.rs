@@ -103,7 +103,7 @@ fn wrk(namespace: &Namespace, guest: &mut Guest, connections: u32, seconds: u64)
 }
 
 /// Reads what wrk printed.
-fn summary(report: &str) -> Result<String> {
+pub(super) fn summary(report: &str) -> Result<String> {
     let rest = |name: &str| {
         report
             .lines()

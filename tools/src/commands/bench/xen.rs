@@ -1,0 +1,352 @@
+//! Guests of Xen, in the lab, beside a minimal Linux guest of the same Xen: start, memory, load.
+//!
+//! dom0 is the client, over its bridge. One guest runs at a time.
+
+use std::path::{Path, PathBuf};
+
+use anyhow::{Context, Result};
+
+use super::boot::{median, smallest};
+use super::table::{Column, Table, grouped};
+use super::{Effort, load, size};
+use crate::cargo::Compilers;
+use crate::commands::build;
+use crate::lab::agent::Agent;
+use crate::lab::boot::Options;
+use crate::lab::parts::Parts;
+use crate::lab::place::Place;
+use crate::lab::stay::Stay;
+use crate::process;
+use crate::registry::{App, Workspace};
+
+/// The board that is measured.
+const BOARD: &str = "xenvm";
+
+/// The test guest that answers iperf3's client.
+const BULK: &str = "iperf3";
+
+/// An address of bridge xenbr0 that its DHCP server gives to nobody.
+const ADDRESS: &str = "10.0.2.200";
+
+/// How many connections wrk holds.
+const CONNECTIONS: [u32; 3] = [1, 10, 64];
+
+/// Where the guests' files are in dom0.
+const FOLDER: &str = "/root/bench";
+
+/// Run by dom0's bash.
+const FIRST_ANSWER: &str = include_str!("xen/first_answer.sh");
+
+const HOW_XL: &str =
+    "`xl create` of an image of the same size that halts at once; dom0's clock, the median";
+const HOW_FIRST: &str = "from the start of `xl create` to the answer in dom0, `ip=`; the median";
+const HOW_REST: &str = "the difference";
+const HOW_LOAD: &str = "`wrk -t1` in dom0, over its bridge";
+const HOW_BULK: &str = "`iperf3` in dom0, one stream, received";
+
+/// Measures `apps` and Linux.
+pub(super) fn measure(workspace: &Workspace, apps: Vec<App>, effort: Effort) -> Result<Table> {
+    let stay = Stay::begin(Place::new(Options::USUAL.architecture)?, &Options::USUAL)?;
+    let dom0 = Dom0(stay.lab().agent());
+    let mut compilers = Compilers::new(workspace);
+    let mut build = |app: &App| {
+        let board = workspace.board(BOARD)?;
+        build::build(
+            &mut compilers,
+            app,
+            &board,
+            &build::images_folder(workspace),
+        )
+    };
+    let mut table = Table::new();
+    for app in apps {
+        let image = build(&app)?;
+        let mut column = table.column(&app.name);
+        size::measure(&mut column, workspace, &app, &image)?;
+        let guest = Guest::landfall(image.path, image.bytes);
+        dom0.measure(&mut column, &guest, effort)?;
+        dom0.load(&mut column, &guest, effort)?;
+    }
+    let bulk = build(&workspace.app(BULK)?)?;
+    let bulk = Guest::landfall(bulk.path, bulk.bytes);
+    dom0.bulk(&mut table.column("bulk"), &bulk, effort)?;
+    let parts = Parts::get(Options::USUAL.architecture.platform(), None)?;
+    let mut column = table.column("Linux");
+    let linux = Guest::linux(&parts, false)?;
+    column.add(
+        "image, bytes",
+        grouped(linux.bytes),
+        "the flat image, page included; Linux: kernel and initramfs",
+    );
+    dom0.measure(&mut column, &linux, effort)?;
+    dom0.load(&mut column, &linux, effort)?;
+    dom0.bulk(&mut column, &Guest::linux(&parts, true)?, effort)?;
+    Ok(table)
+}
+
+/// A guest that is measured.
+struct Guest {
+    kernel: PathBuf,
+    ramdisk: Option<PathBuf>,
+    bytes: u64,
+    arguments: &'static str,
+    /// MiB that are certainly enough.
+    memory: u32,
+    /// Seconds after which it serves at the latest.
+    patience: u32,
+}
+
+impl Guest {
+    fn landfall(kernel: PathBuf, bytes: u64) -> Self {
+        Self {
+            kernel,
+            ramdisk: None,
+            bytes,
+            arguments: "",
+            memory: 32,
+            patience: 5,
+        }
+    }
+
+    fn linux(parts: &Parts, with_iperf3: bool) -> Result<Self> {
+        let (kernel, ramdisk) = (parts.linux(), parts.guest(with_iperf3));
+        let bytes = |path: &Path| Ok::<_, std::io::Error>(path.metadata()?.len());
+        Ok(Self {
+            bytes: bytes(&kernel)? + bytes(&ramdisk)?,
+            kernel,
+            ramdisk: Some(ramdisk),
+            arguments: "console=hvc0 rdinit=/init quiet ",
+            memory: 256,
+            patience: 30,
+        })
+    }
+
+    /// Its configuration (xl.cfg(5)), with `kernel`, a name in its folder of dom0.
+    fn configuration(&self, kernel: &str, memory: u32) -> String {
+        let ramdisk = match self.ramdisk {
+            Some(_) => format!("ramdisk = \"{FOLDER}/ramdisk\"\n"),
+            None => String::new(),
+        };
+        format!(
+            "name = \"bench\"\nkernel = \"{FOLDER}/{kernel}\"\n{ramdisk}memory = {memory}\nvcpus = 1\n\
+             vif = [\"mac=00:16:3e:00:00:c8,bridge=xenbr0\"]\n\
+             extra = \"{}ip={ADDRESS}/24 gateway=10.0.2.2\"\non_crash = \"destroy\"\n",
+            self.arguments
+        )
+    }
+}
+
+/// An arm64 image that halts at once, as long as another one is: the header of Linux' boot protocol
+/// (Documentation/arm64/booting.rst), and PSCI's SYSTEM_OFF (Arm DEN 0022, 5.10) by HVC.
+fn halting(bytes: u64) -> Vec<u8> {
+    const BRANCH_OVER_HEADER: u32 = 0x1400_0010;
+    const TEXT_OFFSET: u64 = 0;
+    const FLAGS: u64 = 0b1010;
+    // movz w0, #8; movk w0, #0x8400, lsl #16; hvc #0; b .
+    const CODE: [u32; 4] = [0x5280_0100, 0x72b0_8000, 0xd400_0002, 0x1400_0000];
+    let mut image = Vec::new();
+    image.extend(BRANCH_OVER_HEADER.to_le_bytes());
+    image.extend([0; 4]);
+    for word in [TEXT_OFFSET, bytes, FLAGS, 0, 0, 0] {
+        image.extend(word.to_le_bytes());
+    }
+    image.extend(b"ARM\x64\0\0\0\0");
+    image.extend(CODE.iter().flat_map(|word| word.to_le_bytes()));
+    image.resize(
+        image
+            .len()
+            .max(usize::try_from(bytes).unwrap_or(usize::MAX)),
+        0,
+    );
+    image
+}
+
+/// The lab's dom0.
+struct Dom0(Agent);
+
+/// What `first_answer.sh` prints, in microseconds.
+#[derive(Debug, PartialEq, Eq)]
+struct Times {
+    created: u64,
+    answered: Option<u64>,
+}
+
+impl Times {
+    fn parse(text: &str) -> Option<Self> {
+        let (created, answered) = text.trim().split_once(' ')?;
+        Some(Self {
+            created: created.parse().ok()?,
+            answered: answered.parse().ok(),
+        })
+    }
+}
+
+impl Dom0 {
+    /// Start and memory.
+    fn measure(&self, column: &mut Column<'_>, guest: &Guest, effort: Effort) -> Result<()> {
+        self.bring(guest)?;
+        let mut halts = Vec::new();
+        let mut answers = Vec::new();
+        column.announce(&format!(
+            "creating it {} times, and one that halts",
+            effort.starts
+        ));
+        for _ in 0..effort.starts {
+            halts.push(self.create(guest, "halting", guest.memory, 0)?.created / 1000);
+            let times = self.create(guest, "kernel", guest.memory, guest.patience)?;
+            let answered = times
+                .answered
+                .context("the guest did not answer; see `cargo landfall lab xen logs bench`")?;
+            answers.push(answered / 1000);
+        }
+        let (halt, first) = (median(halts), median(answers));
+        column.add("xl's own time, ms", grouped(halt), HOW_XL);
+        column.add("first answer, ms", grouped(first), HOW_FIRST);
+        column.add(
+            "first answer after xl's own time, ms",
+            grouped(first.saturating_sub(halt)),
+            HOW_REST,
+        );
+        column.announce("looking for the smallest memory");
+        let memory = smallest(guest.memory, |memory| {
+            let times = self.create(guest, "kernel", memory, guest.patience);
+            times?.answered.map(drop).context("no answer")
+        })?;
+        column.add(
+            "smallest memory, MiB",
+            memory,
+            "`memory=`, in steps of 1 MiB: boots and answers",
+        );
+        Ok(())
+    }
+
+    /// Requests per second.
+    fn load(&self, column: &mut Column<'_>, guest: &Guest, effort: Effort) -> Result<()> {
+        self.start(guest)?;
+        for connections in CONNECTIONS {
+            let seconds = effort.load_seconds;
+            column.announce(&format!("{connections} connections for {seconds} s"));
+            let report = self.0.output(&format!(
+                "wrk -t1 -c{connections} -d{seconds}s http://{ADDRESS}:8080/"
+            ))?;
+            column.add(
+                &format!("requests/s (connections: {connections})"),
+                load::summary(&report)?,
+                HOW_LOAD,
+            );
+        }
+        self.destroy()
+    }
+
+    /// Bulk TCP both ways.
+    fn bulk(&self, column: &mut Column<'_>, guest: &Guest, effort: Effort) -> Result<()> {
+        self.bring(guest)?;
+        self.start(guest)?;
+        for (measure, option) in [
+            ("bulk to the guest, Mbit/s", ""),
+            ("bulk from the guest, Mbit/s", "-R"),
+        ] {
+            column.announce(measure);
+            let report = self.0.output(&format!(
+                "iperf3 --json --client {ADDRESS} --time {} {option}",
+                effort.load_seconds
+            ))?;
+            column.add(measure, grouped(megabits(&report)?), HOW_BULK);
+        }
+        self.destroy()
+    }
+
+    /// Copies a guest's files, and an image of the same size that halts.
+    fn bring(&self, guest: &Guest) -> Result<()> {
+        self.0
+            .output(&format!("mkdir -p {FOLDER}; rm -f {FOLDER}/*"))?;
+        self.0.put(
+            FIRST_ANSWER.as_bytes(),
+            &format!("{FOLDER}/first_answer.sh"),
+        )?;
+        let files = [Some(&guest.kernel), guest.ramdisk.as_ref()];
+        for (file, name) in files.into_iter().zip(["kernel", "ramdisk"]) {
+            let Some(file) = file else { continue };
+            let data = std::fs::File::open(file)
+                .with_context(|| format!("cannot open {}", file.display()))?;
+            self.0.put(data, &format!("{FOLDER}/{name}"))?;
+        }
+        let bytes = guest.kernel.metadata()?.len();
+        self.0
+            .put(&halting(bytes)[..], &format!("{FOLDER}/halting"))
+    }
+
+    /// Creates a domain, waits for its answer for some seconds, and destroys it.
+    fn create(&self, guest: &Guest, kernel: &str, memory: u32, patience: u32) -> Result<Times> {
+        process::check_stopped()?;
+        let times = self.create_and_keep(guest, kernel, memory, patience);
+        self.destroy()?;
+        times
+    }
+
+    fn create_and_keep(
+        &self,
+        guest: &Guest,
+        kernel: &str,
+        memory: u32,
+        patience: u32,
+    ) -> Result<Times> {
+        let path = format!("{FOLDER}/config.xl");
+        self.0
+            .put(guest.configuration(kernel, memory).as_bytes(), &path)?;
+        let text = self.0.output(&format!(
+            "bash {FOLDER}/first_answer.sh {path} {ADDRESS} {patience}"
+        ))?;
+        Times::parse(&text).with_context(|| format!("dom0 printed no times: {text:?}"))
+    }
+
+    /// Creates a domain, gives it the time that it needs, and keeps it.
+    fn start(&self, guest: &Guest) -> Result<()> {
+        self.create_and_keep(guest, "kernel", guest.memory, guest.patience)
+            .map(drop)
+    }
+
+    /// Destroys the domain, if it is still there.
+    fn destroy(&self) -> Result<()> {
+        self.0.output("xl destroy bench 2>/dev/null; while xl domid bench >/dev/null 2>&1; do usleep 50000; done").map(drop)
+    }
+}
+
+/// Reads what iperf3 received, from its JSON.
+fn megabits(report: &str) -> Result<u64> {
+    let report: serde_json::Value =
+        serde_json::from_str(report).context("iperf3 printed no JSON")?;
+    let rate = report
+        .pointer("/end/sum_received/bits_per_second")
+        .and_then(serde_json::Value::as_f64);
+    // A rate is positive and far below 2^53.
+    Ok((rate.context("iperf3 gave no result")? / 1e6).round() as u64)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn times_are_read() {
+        let times = |created, answered| Some(Times { created, answered });
+        assert_eq!(Times::parse("2000 3000\n"), times(2000, Some(3000)));
+        assert_eq!(Times::parse("2000 -\n"), times(2000, None));
+        assert_eq!(Times::parse("bash: no"), None);
+    }
+
+    #[test]
+    fn what_iperf3_received_is_read() {
+        let report = r#"{"end": {"sum_received": {"bits_per_second": 123400000.7}}}"#;
+        assert_eq!(megabits(report).expect("a report"), 123);
+        assert!(megabits(r#"{"error": "unable to connect"}"#).is_err());
+    }
+
+    #[test]
+    fn what_halts_has_the_size_that_is_asked_for() {
+        let image = halting(344_192);
+        assert_eq!(image.len(), 344_192);
+        assert_eq!(image[56..60], *b"ARM\x64");
+        assert_eq!(image[16..24], 344_192_u64.to_le_bytes());
+    }
+}
