@@ -5,6 +5,7 @@
 //! - [`http`]: requests as they should be and as they should not ([`Connection`]).
 //! - [`network`]: a tap in a namespace of its own, and raw frames ([`Namespace`]).
 //! - [`sshd`]: an ssh server of this machine ([`Sshd`]).
+//! - [`xen`]: a Xen host and its domains ([`XenHost`]).
 //! - [`wait`]: polling with a deadline; nothing here sleeps for a fixed time and hopes.
 //!
 //! `cargo landfall test` builds the images and says in the environment where they are. Without that
@@ -18,6 +19,7 @@ pub mod lab;
 pub mod network;
 pub mod sshd;
 pub mod wait;
+pub mod xen;
 
 pub use guest::Guest;
 pub use http::{Connection, Response};
@@ -25,3 +27,4 @@ pub use lab::{Lab, skip};
 pub use network::Namespace;
 pub use sshd::Sshd;
 pub use wait::{DEADLINE, wait_until};
+pub use xen::XenHost;

@@ -19,7 +19,7 @@ use game_2048::{Direction, Game, Outcome};
 use hyper_util::client::legacy::connect::HttpConnector;
 use landfall_tests::guest::children;
 use landfall_tests::lab::{Folder, free_port, has_program};
-use landfall_tests::{Connection, DEADLINE, Lab, skip, wait_until};
+use landfall_tests::{Connection, DEADLINE, Lab, XenHost, skip, wait_until};
 use nix::sys::signal::{Signal, kill};
 use nix::unistd::Pid;
 use serde_json::{Value, json};
@@ -35,11 +35,10 @@ struct Driver {
 }
 
 impl Driver {
-    fn start(lab: &Lab) -> Result<Self, &'static str> {
+    fn start(lab: &Lab) -> Option<Self> {
         if !has_program("chromium") || !has_program("chromedriver") {
-            return Err(
-                "this needs Chromium and its driver (packages chromium and chromium-driver)",
-            );
+            skip("this needs Chromium and its driver (packages chromium and chromium-driver)");
+            return None;
         }
         let (port, folder) = (free_port(), lab.folder());
         let mut command = lab.supervised("chromedriver");
@@ -62,7 +61,7 @@ impl Driver {
         wait_until("Chromium's driver", DEADLINE, || {
             TcpStream::connect(driver.address()).ok()
         });
-        Ok(driver)
+        Some(driver)
     }
 
     fn address(&self) -> SocketAddr {
@@ -452,23 +451,52 @@ fn assert_stays_at_home(log: &[Value], address: SocketAddr) {
     assert!(strangers.is_empty(), "the page asks {strangers:?}");
 }
 
-#[test]
-fn a_browser_plays_2048_on_virt() {
-    let Some(lab) = Lab::open() else { return };
-    let driver = match Driver::start(&lab) {
-        Ok(driver) => driver,
-        Err(why) => return skip(why),
-    };
-    let mut guest = lab.machine("2048").start();
-    let address = guest.wait_until_it_listens();
+/// Lets Chromium do what `session` has it do.
+fn browse(driver: &Driver, session: impl AsyncFnOnce(&Client)) {
     let runtime = tokio::runtime::Builder::new_current_thread()
         .enable_all()
         .build()
         .expect("a runtime");
     runtime.block_on(async {
         let client = driver.open().await;
-        play(&driver, &client, address, &lab).await;
+        session(&client).await;
         client.close().await.expect("Chromium ends");
     });
+}
+
+#[test]
+fn a_browser_plays_2048_on_virt() {
+    let Some(lab) = Lab::open() else { return };
+    let Some(driver) = Driver::start(&lab) else {
+        return;
+    };
+    let mut guest = lab.machine("2048").start();
+    let address = guest.wait_until_it_listens();
+    browse(&driver, async |client| {
+        play(&driver, client, address, &lab).await;
+    });
     guest.assert_well();
+}
+
+/// The page is the same as on `virt`: a few moves show that this machine serves it.
+#[test]
+fn a_browser_plays_2048_on_xenvm() {
+    let Some(host) = XenHost::open() else { return };
+    let Some(driver) = Driver::start(host.lab()) else {
+        return;
+    };
+    let mut domain = host.domain("played", "2048").create();
+    let address = domain.wait_until_it_is_reached();
+    browse(&driver, async |client| {
+        let page = format!("http://{address}/?seed={SEED}");
+        client.goto(&page).await.expect("the page loads");
+        let mut player = Player::new(client);
+        player.assert_shown(0).await;
+        while player.merges < 3 {
+            player.press(player.best_direction()).await;
+            player.assert_shown(player.game.score()).await;
+        }
+        served_by(client, "xenvm").await;
+        keep_screenshot(client, host.lab(), "2048-xenvm.png").await;
+    });
 }

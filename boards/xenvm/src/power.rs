@@ -15,8 +15,9 @@ use xen_arm::{
     xenstore::{Cause, StoreError, Xenstore},
 };
 
-/// How long the executor may not come back before the domain counts as hung.
-const WATCHDOG_S: u32 = 10;
+/// How long the executor may not come back before the domain counts as hung. Xen's watchdog runs on while a
+/// domain is paused, so this is also how long a busy domain can be paused and live.
+const WATCHDOG_S: u32 = 30;
 
 /// Why the domain ends when it ends well.
 static REASON: Mutex<Cell<ShutdownReason>> = Mutex::new(Cell::new(ShutdownReason::PowerOff));

@@ -2,6 +2,7 @@
 
 mod count;
 mod steps;
+mod xen;
 
 use std::process::ExitCode;
 use std::time::Instant;
@@ -13,7 +14,7 @@ use self::count::Count;
 use self::steps::Bench;
 use crate::process;
 
-/// Runs every check: format, lints, docs, host tests, and the images in QEMU and a browser
+/// Runs every check: format, lints, docs, host tests, and the images in QEMU, a browser and on Xen
 ///
 /// Missing tools (QEMU, a browser, clippy for the targets) are installed first. Every step runs, also
 /// after one has failed; the last line sums up.
@@ -21,6 +22,7 @@ use crate::process;
 #[command(after_help = "Examples:\n  \
     cargo landfall test                      everything, as CI does\n  \
     cargo landfall test --only guests        only boot the images and ask them\n  \
+    cargo landfall test --only xen           only as guests of Xen\n  \
     cargo landfall test --skip docs,clippy\n  \
     cargo landfall test panic                only tests with panic in their name")]
 pub(crate) struct Arguments {
@@ -53,6 +55,8 @@ enum Step {
     Images,
     /// Boot the images, ask them, play in a browser
     Guests,
+    /// The same on real Xen: hosts with GICv3 and GICv2 that are brought up for it
+    Xen,
 }
 
 impl Step {
@@ -63,7 +67,10 @@ impl Step {
 
     /// Returns whether a filter for test names leaves this step anything to do.
     fn serves_tests(self) -> bool {
-        matches!(self, Step::Setup | Step::Unit | Step::Images | Step::Guests)
+        matches!(
+            self,
+            Step::Setup | Step::Unit | Step::Images | Step::Guests | Step::Xen
+        )
     }
 }
 

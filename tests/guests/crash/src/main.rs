@@ -4,12 +4,16 @@
 extern crate alloc;
 
 use alloc::string::String;
-use core::{fmt, hint::black_box};
+use core::{fmt, hint::black_box, net::SocketAddr};
+use embedded_io_async::{Read, Write};
 
 landfall::arguments! {
     /// how to end: return, error, panic, overflow, code, constant, null, hang (asleep), spin (awake),
-    /// echo (the console's input, until it says end), or copy (well, if memory copies are right)
+    /// echo (the console's input, until it says end), copy (well, if memory copies are right), or
+    /// fetch (well, once another machine has answered)
     how: String = String::from("return"),
+    /// whom fetch asks for a page, as ADDRESS:PORT
+    from: String = String::new(),
 }
 
 #[landfall::main]
@@ -30,6 +34,7 @@ async fn main(system: landfall::System, arguments: Arguments) -> Result<(), Plan
         },
         "echo" => echo(&system).await,
         "copy" => check_copies(),
+        "fetch" => fetch(&system, &arguments.from).await,
         _ => panic!("no such end"),
     }
     Ok(())
@@ -49,6 +54,22 @@ async fn echo(system: &landfall::System) {
         line.truncate(line.trim_end().len());
         log::info!("the console says {line:?}");
     }
+}
+
+/// Asks another machine for a page and says how it answers.
+async fn fetch(system: &landfall::System, from: &str) {
+    let from: SocketAddr = from.parse().expect("from=ADDRESS:PORT");
+    let network = system.network().expect("a network card");
+    // Listening waits for an address, connecting does not.
+    let _listener = network.bind_tcp(from.port()).await.expect("a free port");
+    let mut socket = network.connect_tcp(from).await.expect("it listens");
+    let request = b"GET / HTTP/1.1\r\nHost: fetched\r\n\r\n";
+    socket.write_all(request).await.expect("it reads");
+    let mut answer = [0; 512];
+    let length = socket.read(&mut answer).await.expect("it answers");
+    let answer = String::from_utf8_lossy(&answer[..length]);
+    let status = answer.lines().next().unwrap_or_default();
+    log::info!("{from} answers {status:?}");
 }
 
 #[derive(Debug)]

@@ -7,6 +7,7 @@ use std::process::{Command, Stdio};
 use anyhow::{Context, Result, ensure};
 
 use super::count::Count;
+use super::xen::{self, Host};
 use super::{Outcome, Step};
 use crate::cargo::{Compilers, Pages};
 use crate::commands::build;
@@ -57,6 +58,7 @@ impl Bench {
             Step::Unit => self.unit(),
             Step::Images => self.build_images(),
             Step::Guests => self.guests(),
+            Step::Xen => self.xen(),
         }
     }
 
@@ -151,8 +153,16 @@ impl Bench {
             "--exclude",
             GUEST_TESTS,
         ];
-        let command = self.compilers.command(&words, None, Pages::Needed)?;
-        self.tests(command)
+        let mut command = self.compilers.command(&words, None, Pages::Needed)?;
+        self.filter(&mut command);
+        Ok(Outcome::Ran(tests(command)?))
+    }
+
+    /// Lets a `cargo test` command run only what the user wants.
+    fn filter(&self, command: &mut Command) {
+        if let Some(filter) = &self.filter {
+            command.arg("--").arg(filter);
+        }
     }
 
     fn build_images(&mut self) -> Result<Outcome> {
@@ -179,6 +189,39 @@ impl Bench {
                 "the workspace has no package {GUEST_TESTS}"
             )));
         }
+        let mut command = self.guest_tests()?;
+        // Whatever Xen host the user has is not for tests.
+        command.env_remove("LANDFALL_LAB");
+        if let Some(sshd) = sshd::find() {
+            command.env("LANDFALL_SSHD", sshd);
+        }
+        self.filter(&mut command);
+        Ok(Outcome::Ran(tests(command)?))
+    }
+
+    fn xen(&mut self) -> Result<Outcome> {
+        if !self.workspace.has_package(GUEST_TESTS) {
+            return Ok(Outcome::Skipped(format!(
+                "the workspace has no package {GUEST_TESTS}"
+            )));
+        }
+        let folder = self.workspace.target_directory().join("landfall/test-xen");
+        let mut count = Count::default();
+        let filter = self.filter.clone();
+        for (gic, runs) in xen::hosts(filter.as_deref()) {
+            println!("-- a Xen host with GICv{gic}");
+            let host = Host::up(&folder, gic)?;
+            for run in runs {
+                let mut command = self.guest_tests()?;
+                host.prepare(&mut command, run);
+                count += tests(command)?;
+            }
+        }
+        Ok(Outcome::Ran(count))
+    }
+
+    /// A `cargo test` command for the tests that start images, which are to be built already.
+    fn guest_tests(&mut self) -> Result<Command> {
         ensure!(
             self.images_built || self.images.is_dir(),
             "there are no images to start"
@@ -187,10 +230,7 @@ impl Bench {
         let mut command = self.compilers.command(&words, None, Pages::Needed)?;
         command.env("LANDFALL_IMAGES", &self.images);
         command.env("LANDFALL_TOOL", self.copy_of_tool()?);
-        if let Some(sshd) = sshd::find() {
-            command.env("LANDFALL_SSHD", sshd);
-        }
-        self.tests(command)
+        Ok(command)
     }
 
     /// A copy of this executable: cargo may build the original anew while it is in use.
@@ -202,33 +242,30 @@ impl Bench {
         new.persist(&copy)?;
         Ok(copy)
     }
+}
 
-    /// Runs a `cargo test` command, shows its output, and counts.
-    fn tests(&self, mut command: Command) -> Result<Outcome> {
-        if let Some(filter) = &self.filter {
-            command.arg("--").arg(filter);
+/// Runs a `cargo test` command, shows its output, and counts.
+fn tests(mut command: Command) -> Result<Count> {
+    let mut guard = ChildGuard::spawn(command.stdin(Stdio::null()).stdout(Stdio::piped()))?;
+    let stdout = guard
+        .child()
+        .stdout
+        .take()
+        .context("the output is a pipe")?;
+    let mut count = Count::default();
+    for line in BufReader::new(stdout).split(b'\n') {
+        let line = String::from_utf8_lossy(&line?).into_owned();
+        println!("{line}");
+        if let Some(counted) = Count::of_line(&line) {
+            count += counted;
         }
-        let mut guard = ChildGuard::spawn(command.stdin(Stdio::null()).stdout(Stdio::piped()))?;
-        let stdout = guard
-            .child()
-            .stdout
-            .take()
-            .context("the output is a pipe")?;
-        let mut count = Count::default();
-        for line in BufReader::new(stdout).split(b'\n') {
-            let line = String::from_utf8_lossy(&line?).into_owned();
-            println!("{line}");
-            if let Some(counted) = Count::of_line(&line) {
-                count += counted;
-            }
-        }
-        let status = guard
-            .wait_until(None)?
-            .context("the wait without a deadline ends with a status")?;
-        if !status.success() && count.failed == 0 {
-            // A test program that does not build or dies says no result.
-            count.failed = 1;
-        }
-        Ok(Outcome::Ran(count))
     }
+    let status = guard
+        .wait_until(None)?
+        .context("the wait without a deadline ends with a status")?;
+    if !status.success() && count.failed == 0 {
+        // A test program that does not build or dies says no result.
+        count.failed = 1;
+    }
+    Ok(count)
 }
