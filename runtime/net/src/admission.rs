@@ -19,6 +19,8 @@ use crate::stack::Inner;
 /// over most networks: in a burst of honest clients the late ones try again after a second, and no
 /// early one is cut off; in a flood each client still gets its turn.
 const HALF_OPEN_MINIMUM: Duration = Duration::from_millis(250);
+/// So many half-open connections are a crowd: those that come then get the least memory.
+const CROWD: usize = 32;
 /// What a connection takes from the heap beside its buffers, generously.
 const CONNECTION_OVERHEAD: usize = 2048;
 /// A send buffer up to this many bytes needs no congestion control: it is the initial window of
@@ -112,8 +114,13 @@ impl Inner {
         }
     }
 
-    /// Returns how many bytes are free beyond the half that is kept for many small connections.
+    /// Returns how many bytes are free beyond the half that is kept for many small connections. In a crowd
+    /// of handshakes, which may be a flood, there is nothing to give away.
     fn plentiful(&self) -> usize {
+        let half_open = self.listeners.values().map(|it| it.half_open.len());
+        if half_open.sum::<usize>() >= CROWD {
+            return 0;
+        }
         let free = self.config.free_memory.map_or(0, |free| free());
         free.saturating_sub(self.free_at_start / 2)
     }

@@ -131,6 +131,13 @@ fn write_initramfs(place: &Place, parts: &Parts, token: &str) -> Result<()> {
     initramfs::write(&own, BufWriter::new(archive))
 }
 
+/// Xen's command line. QEMU's GICv2 keeps an interrupt active for the CPU that took it, also when a guest
+/// ends it on another: then it never comes again. So dom0, which has devices, stays where it is.
+fn xen_arguments(platform: &Platform, gic: u8) -> String {
+    let pinned = if gic == 2 { " dom0_vcpus_pin" } else { "" };
+    format!("{}{pinned}", platform.xen_arguments)
+}
+
 /// QEMU's words.
 fn words(place: &Place, options: &Options, parts: &Parts) -> Vec<String> {
     let platform: &Platform = options.architecture.platform();
@@ -150,7 +157,7 @@ fn words(place: &Place, options: &Options, parts: &Parts) -> Vec<String> {
         ("-smp", platform.cpus.to_string()),
         ("-m", options.memory.to_string()),
         ("-kernel", parts.xen().display().to_string()),
-        ("-append", platform.xen_arguments.to_owned()),
+        ("-append", xen_arguments(platform, options.gic)),
         ("-device", loader(platform.kernel_address, &kernel)),
         (
             "-device",

@@ -144,6 +144,43 @@ fn a_long_flood_still_leaves_room_for_clients() {
     });
 }
 
+#[test]
+fn a_flood_gets_small_buffers_and_a_client_large_ones() {
+    let mut rich = config(SERVER);
+    rich.free_memory = Some(|| 1 << 30);
+    let least = rich.rx_buffer;
+    let large = rich.roomy_buffer;
+    let pair = Pair::with(Faults::default(), rich, config(CLIENT));
+    pair.serve_echo();
+    let (server, client, wire) = (pair.server.clone(), pair.client.clone(), pair.wire.clone());
+    pair.world.run(async move {
+        let buffers = || {
+            server.with(|inner| {
+                let ids = inner.connections.ids();
+                let found = ids.iter().filter_map(|&id| inner.connections.get(id));
+                found
+                    .map(|it| it.socket().recv_capacity())
+                    .collect::<std::vec::Vec<_>>()
+            })
+        };
+        let _old = ask(&client).await;
+        assert_eq!(buffers(), [large]);
+        for port in 1..=200 {
+            let from = Ipv4Addr::new(10, 1, 200, 1);
+            wire.inject(0, &segment(from, (port, PORT), (1, 0), 2, &[]));
+        }
+        clock::sleep_ms(1).await;
+        let sizes = buffers();
+        assert_eq!(sizes.len(), 201);
+        let roomy = sizes.iter().filter(|&&size| size == large).count();
+        assert!((2..=40).contains(&roomy), "{roomy} of the flood's");
+        assert_eq!(
+            sizes.iter().filter(|&&size| size == least).count(),
+            201 - roomy
+        );
+    });
+}
+
 /// Frames of a real session of the pair, from the client to the server and back.
 fn session() -> Vec<Vec<u8>> {
     let pair = Pair::new(Faults::default());
