@@ -287,10 +287,12 @@ pub mod peer {
 }
 
 #[cfg(test)]
-mod tests {
+pub(crate) mod tests {
     use super::*;
 
-    struct Numbers;
+    /// A protocol of numbers: slots of eight bytes.
+    #[derive(Debug)]
+    pub(crate) struct Numbers;
 
     impl Protocol for Numbers {
         type Request = u64;

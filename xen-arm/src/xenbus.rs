@@ -11,7 +11,7 @@ use crate::{
 };
 use alloc::{format, string::String, vec::Vec};
 use core::fmt;
-use futures_util::{StreamExt, future::try_join};
+use futures_util::future::try_join;
 
 /// How far one half has come (`enum xenbus_state`).
 #[derive(Clone, Copy, Debug, Eq, PartialEq)]
@@ -190,23 +190,5 @@ impl Backend {
     /// [`StoreError`].
     pub async fn watch(&self) -> Result<Watch, StoreError> {
         self.store.watch(&self.path).await
-    }
-
-    /// Waits until `wanted` says yes to its state, which `watch` tells of; returns that state.
-    ///
-    /// # Errors
-    /// [`StoreError`].
-    pub async fn wait_for(
-        &self,
-        watch: &mut Watch,
-        wanted: impl Fn(State) -> bool,
-    ) -> Result<State, StoreError> {
-        loop {
-            let state = self.state().await?;
-            if wanted(state) {
-                return Ok(state);
-            }
-            watch.next().await;
-        }
     }
 }

@@ -10,7 +10,7 @@ use smoltcp::socket::tcp::{self, CongestionControl};
 
 use crate::Error;
 use crate::clock::{Duration, Instant};
-use crate::config::milliseconds;
+use crate::config::{Buffers, milliseconds};
 use crate::connection::{ConnectionId, Owner};
 use crate::demux::Flow;
 use crate::stack::Inner;
@@ -44,7 +44,8 @@ impl Inner {
                 return None;
             }
         }
-        match self.make_room(now).and_then(|()| self.open_half(flow, now)) {
+        let room = self.make_room(now);
+        match room.and_then(|buffers| self.open_half(flow, buffers, now)) {
             Ok(id) => Some(id),
             Err(Error::TooManyConnections) => {
                 self.counters.dropped_connections += 1;
@@ -57,8 +58,13 @@ impl Inner {
         }
     }
 
-    fn open_half(&mut self, flow: Flow, now: Instant) -> Result<ConnectionId, Error> {
-        let mut socket = self.new_socket()?;
+    fn open_half(
+        &mut self,
+        flow: Flow,
+        buffers: Buffers,
+        now: Instant,
+    ) -> Result<ConnectionId, Error> {
+        let mut socket = self.new_socket(buffers)?;
         socket
             .listen(flow.local_port())
             .map_err(|_| Error::InvalidPort)?;
@@ -73,9 +79,14 @@ impl Inner {
     }
 
     /// Makes sure that one more connection is within the limits, at the cost of those that matter
-    /// least: finished ones first, then handshakes that take too long.
-    pub(crate) fn make_room(&mut self, now: Instant) -> Result<(), Error> {
-        while let Err(shortage) = self.has_room() {
+    /// least: finished ones first, then handshakes that take too long. Returns the buffers that it may
+    /// have.
+    pub(crate) fn make_room(&mut self, now: Instant) -> Result<Buffers, Error> {
+        loop {
+            let shortage = match self.has_room() {
+                Ok(buffers) => return Ok(buffers),
+                Err(shortage) => shortage,
+            };
             if let Some(&(_, id)) = self.time_wait.first() {
                 self.counters.time_wait_evicted += 1;
                 self.remove(id);
@@ -90,15 +101,14 @@ impl Inner {
                 return Err(shortage);
             }
         }
-        Ok(())
     }
 
-    fn has_room(&self) -> Result<(), Error> {
+    fn has_room(&self) -> Result<Buffers, Error> {
         if self.connections.len() >= self.config.max_connections {
             return Err(Error::TooManyConnections);
         }
-        let (receive, send) = self.config.buffers(self.plentiful());
-        let needed = receive + send + CONNECTION_OVERHEAD;
+        let buffers = self.config.buffers(self.plentiful());
+        let needed = buffers.receive + buffers.send + CONNECTION_OVERHEAD;
         let app = self
             .config
             .app_memory
@@ -110,7 +120,7 @@ impl Inner {
             .saturating_add(app);
         match self.config.free_memory {
             Some(free) if free() < kept => Err(Error::OutOfMemory),
-            _ => Ok(()),
+            _ => Ok(buffers),
         }
     }
 
@@ -138,9 +148,9 @@ impl Inner {
         old_enough.is_some()
     }
 
-    pub(crate) fn new_socket(&self) -> Result<tcp::Socket<'static>, Error> {
-        let (receive, send) = self.config.buffers(self.plentiful());
-        let (receive, send) = (buffer(receive)?, buffer(send)?);
+    /// Makes a socket with the buffers for which [`Inner::make_room`] has made room.
+    pub(crate) fn new_socket(&self, buffers: Buffers) -> Result<tcp::Socket<'static>, Error> {
+        let (receive, send) = (buffer(buffers.receive)?, buffer(buffers.send)?);
         let control = match send.len() {
             0..=INITIAL_WINDOW => CongestionControl::None,
             // Reno rather than CUBIC: integers only, so it needs no floating point unit, and the

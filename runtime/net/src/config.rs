@@ -166,18 +166,26 @@ impl Config {
         }
     }
 
-    /// Returns the sizes of a connection's receive and send buffer, when so many bytes are
-    /// plentiful.
-    pub(crate) fn buffers(&self, plentiful: usize) -> (usize, usize) {
+    /// Returns the buffers of a connection, when so many bytes are plentiful.
+    pub(crate) fn buffers(&self, plentiful: usize) -> Buffers {
         let share = self.roomy_buffer.min(plentiful / PLENTY / 2);
-        let receive = rx_capacity(self.rx_buffer.max(share));
-        (receive, self.tx_buffer.max(share).clamp(1024, 1 << 29))
+        Buffers {
+            receive: rx_capacity(self.rx_buffer.max(share)),
+            send: self.tx_buffer.max(share).clamp(1024, 1 << 29),
+        }
     }
 
     /// Returns how long an idle peer may be silent in all: two questions, and time to answer.
     pub(crate) fn idle_timeout(&self) -> Duration {
         milliseconds(self.keep_alive_ms.saturating_mul(2).saturating_add(15_000))
     }
+}
+
+/// Bytes of a connection's two buffers.
+#[derive(Clone, Copy, Debug, Eq, PartialEq)]
+pub(crate) struct Buffers {
+    pub(crate) receive: usize,
+    pub(crate) send: usize,
 }
 
 /// Returns the receive buffer's size as smoltcp can have it without harm.

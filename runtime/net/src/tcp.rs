@@ -56,7 +56,7 @@ impl Inner {
             return Err(Error::InvalidAddress(remote));
         }
         let now = clock::now();
-        self.make_room(now)?;
+        let buffers = self.make_room(now)?;
         let port = self
             .ephemeral_port(|inner, port| {
                 inner
@@ -66,7 +66,7 @@ impl Inner {
             })
             .ok_or(Error::PortsExhausted)?;
         let flow = Flow::new(*peer.ip(), peer.port(), port);
-        let mut socket = self.new_socket()?;
+        let mut socket = self.new_socket(buffers)?;
         let remote_endpoint = IpEndpoint::new((*peer.ip()).into(), peer.port());
         socket
             .connect(self.interface.context(), remote_endpoint, port)

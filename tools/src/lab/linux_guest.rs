@@ -6,6 +6,9 @@ use anyhow::Result;
 use super::tree::Tree;
 use super::{libraries, modules};
 
+/// Its boot arguments, beside those that give it an address.
+pub(crate) const BOOT_ARGUMENTS: &str = "console=hvc0 rdinit=/init quiet";
+
 /// The modules of its kernel: it boots in QEMU and as a guest of Xen.
 pub(crate) const MODULES: [&str; 3] = ["virtio_mmio", "virtio_net", "xen-netfront"];
 

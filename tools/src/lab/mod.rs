@@ -11,7 +11,7 @@ mod dom0;
 pub(crate) mod guests;
 mod initramfs;
 mod libraries;
-mod linux_guest;
+pub(crate) mod linux_guest;
 mod modules;
 pub(crate) mod parts;
 pub(crate) mod place;

@@ -3,27 +3,10 @@
 use super::config;
 use crate::{
     memory::SharedMemory,
-    ring::{FrontRing, Protocol, RingError, peer},
+    ring::{FrontRing, RingError, peer, tests::Numbers},
 };
 use core::sync::atomic::Ordering;
 use proptest::{collection, prelude::*};
-
-#[derive(Debug)]
-struct Numbers;
-
-impl Protocol for Numbers {
-    type Request = u64;
-    type Response = u64;
-    const SLOT: usize = 8;
-
-    fn write(memory: &SharedMemory, offset: usize, request: &u64) {
-        memory.u64(offset).store(*request, Ordering::Relaxed);
-    }
-
-    fn read(memory: &SharedMemory, offset: usize) -> u64 {
-        memory.u64(offset).load(Ordering::Relaxed)
-    }
-}
 
 /// Slots of eight bytes in a page.
 const SLOTS: u64 = 256;

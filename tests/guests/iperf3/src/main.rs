@@ -12,7 +12,7 @@ extern crate alloc;
 use alloc::{format, string::String, vec, vec::Vec};
 use core::{cell::Cell, fmt, pin::pin};
 use edge_nal::TcpAccept;
-use embedded_io_async::{Read, Write};
+use embedded_io_async::{Read, ReadExactError, Write};
 use futures_util::future::{Either, select};
 use landfall::network::{TcpListener, TcpSocket};
 
@@ -48,6 +48,15 @@ enum Failure {
 impl From<landfall::Error> for Failure {
     fn from(error: landfall::Error) -> Self {
         Self::Network(error)
+    }
+}
+
+impl From<ReadExactError<landfall::Error>> for Failure {
+    fn from(error: ReadExactError<landfall::Error>) -> Self {
+        match error {
+            ReadExactError::UnexpectedEof => Self::Closed,
+            ReadExactError::Other(error) => Self::Network(error),
+        }
     }
 }
 
@@ -87,7 +96,7 @@ async fn test(listener: &TcpListener, mut control: TcpSocket) -> Result<u64, Fai
         // With `-R`, the server sends.
         let traffic = pin!(pass(&mut data, is_reverse(&parameters), &bytes));
         let mut state = [0];
-        let end = pin!(read_exactly(&mut control, &mut state));
+        let end = pin!(control.read_exact(&mut state));
         // The client says when the time is over. Traffic may end before, by its own end.
         if let Either::Left((_, end)) = select(traffic, end).await {
             end.await?;
@@ -99,7 +108,7 @@ async fn test(listener: &TcpListener, mut control: TcpSocket) -> Result<u64, Fai
     read_json(&mut control).await?;
     write_json(&mut control, &results(bytes.get())).await?;
     say(&mut control, DISPLAY_RESULTS).await?;
-    read_exactly(&mut control, &mut [0]).await?;
+    control.read_exact(&mut [0]).await?;
     Ok(bytes.get())
 }
 
@@ -145,46 +154,30 @@ fn results(bytes: u64) -> String {
 
 async fn cookie(connection: &mut TcpSocket) -> Result<Vec<u8>, Failure> {
     let mut cookie = vec![0; COOKIE];
-    read_exactly(connection, &mut cookie).await?;
+    connection.read_exact(&mut cookie).await?;
     Ok(cookie)
 }
 
 async fn say(control: &mut TcpSocket, state: u8) -> Result<(), Failure> {
-    write_whole(control, &[state]).await
+    control.write_all(&[state]).await?;
+    Ok(control.flush().await?)
 }
 
 async fn read_json(control: &mut TcpSocket) -> Result<Vec<u8>, Failure> {
     let mut length = [0; 4];
-    read_exactly(control, &mut length).await?;
+    control.read_exact(&mut length).await?;
     let length = u32::from_be_bytes(length) as usize;
     if length > LONGEST_JSON {
         return Err(Failure::TooLong(length));
     }
     let mut json = vec![0; length];
-    read_exactly(control, &mut json).await?;
+    control.read_exact(&mut json).await?;
     Ok(json)
 }
 
 async fn write_json(control: &mut TcpSocket, json: &str) -> Result<(), Failure> {
     let length = json.len() as u32;
-    write_whole(control, &length.to_be_bytes()).await?;
-    write_whole(control, json.as_bytes()).await
-}
-
-async fn read_exactly(connection: &mut TcpSocket, mut buffer: &mut [u8]) -> Result<(), Failure> {
-    while !buffer.is_empty() {
-        match connection.read(buffer).await? {
-            0 => return Err(Failure::Closed),
-            length => buffer = &mut buffer[length..],
-        }
-    }
-    Ok(())
-}
-
-async fn write_whole(connection: &mut TcpSocket, mut bytes: &[u8]) -> Result<(), Failure> {
-    while !bytes.is_empty() {
-        let length = connection.write(bytes).await?;
-        bytes = &bytes[length..];
-    }
-    Ok(connection.flush().await?)
+    control.write_all(&length.to_be_bytes()).await?;
+    control.write_all(json.as_bytes()).await?;
+    Ok(control.flush().await?)
 }

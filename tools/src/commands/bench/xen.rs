@@ -13,6 +13,7 @@ use crate::cargo::Compilers;
 use crate::commands::build;
 use crate::lab::agent::Agent;
 use crate::lab::boot::Options;
+use crate::lab::linux_guest::BOOT_ARGUMENTS;
 use crate::lab::parts::Parts;
 use crate::lab::place::Place;
 use crate::lab::stay::Stay;
@@ -115,7 +116,7 @@ impl Guest {
             bytes: bytes(&kernel)? + bytes(&ramdisk)?,
             kernel,
             ramdisk: Some(ramdisk),
-            arguments: "console=hvc0 rdinit=/init quiet ",
+            arguments: BOOT_ARGUMENTS,
             memory: 256,
             patience: 30,
         })
@@ -130,7 +131,7 @@ impl Guest {
         format!(
             "name = \"bench\"\nkernel = \"{FOLDER}/{kernel}\"\n{ramdisk}memory = {memory}\nvcpus = 1\n\
              vif = [\"mac=00:16:3e:00:00:c8,bridge=xenbr0\"]\n\
-             extra = \"{}ip={ADDRESS}/24 gateway=10.0.2.2\"\non_crash = \"destroy\"\n",
+             extra = \"{} ip={ADDRESS}/24 gateway=10.0.2.2\"\non_crash = \"destroy\"\n",
             self.arguments
         )
     }

@@ -10,6 +10,7 @@ use anyhow::{Context, Result};
 use super::machine::Source;
 use crate::lab::Lab;
 use crate::lab::guests::Configuration;
+use crate::lab::linux_guest::BOOT_ARGUMENTS;
 use crate::lab::parts::Parts;
 use crate::lab::platform::Architecture;
 use crate::qemu::GUEST_PORT;
@@ -93,15 +94,12 @@ pub(super) struct Linux {
 }
 
 /// Its configuration for xl.
-const LINUX: &str = "\
-name = \"linux\"
-kernel = \"linux\"
-ramdisk = \"initramfs\"
-memory = 128
-vcpus = 1
-vif = [ 'bridge=xenbr0,mac=00:16:3e:00:4c:78' ]
-extra = \"console=hvc0 rdinit=/init quiet\"
-";
+fn linux() -> String {
+    format!(
+        "name = \"linux\"\nkernel = \"linux\"\nramdisk = \"initramfs\"\nmemory = 128\nvcpus = 1\n\
+         vif = [ 'bridge=xenbr0,mac=00:16:3e:00:4c:78' ]\nextra = \"{BOOT_ARGUMENTS}\"\n"
+    )
+}
 
 impl Linux {
     pub(super) fn run(&self, architecture: Architecture) -> Result<ExitCode> {
@@ -111,7 +109,7 @@ impl Linux {
         std::fs::create_dir_all(folder).with_context(cannot)?;
         std::fs::copy(parts.linux(), folder.join("linux")).with_context(cannot)?;
         std::fs::copy(parts.guest(self.iperf3), folder.join("initramfs")).with_context(cannot)?;
-        std::fs::write(folder.join("linux.xl"), LINUX).with_context(cannot)?;
+        std::fs::write(folder.join("linux.xl"), linux()).with_context(cannot)?;
         println!("{}", folder.join("linux.xl").display());
         Ok(ExitCode::SUCCESS)
     }
