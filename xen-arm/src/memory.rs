@@ -137,27 +137,47 @@ impl SharedMemory {
         unsafe { AtomicU64::from_ptr(self.pointer(offset)) }
     }
 
+    /// Returns the `T`s at `offset`, which lie within the memory, aligned.
+    fn all<T>(&self, offset: usize, count: usize) -> &[T] {
+        let bytes = count * size_of::<T>();
+        assert!(offset <= self.bytes && bytes <= self.bytes - offset);
+        if count == 0 {
+            return &[];
+        }
+        assert!(offset.is_multiple_of(size_of::<T>()));
+        #[cfg(test)]
+        crate::hostile::accesses::note(self.address() + offset, bytes);
+        let first = self.start.as_ptr().wrapping_add(offset).cast();
+        // SAFETY: Aligned and within memory that lives as long as `self`; callers ask for atomics.
+        unsafe { core::slice::from_raw_parts(first, count) }
+    }
+
     /// Copies from `offset` on into `into`, reading each byte once.
     ///
     /// # Panics
     /// When the piece does not lie within the memory: callers have checked what came from outside.
     pub fn copy_out(&self, offset: usize, into: &mut [u8]) {
-        assert!(offset <= self.bytes && into.len() <= self.bytes - offset);
         let (head, into) = into.split_at_mut(until_aligned(offset).min(into.len()));
         let (words, tail) = into.as_chunks_mut::<8>();
         let middle = offset + head.len();
         let end = middle + 8 * words.len();
-        for (index, byte) in head.iter_mut().enumerate() {
-            *byte = self.u8(offset + index).load(Ordering::Relaxed);
-        }
-        for (index, word) in words.iter_mut().enumerate() {
-            *word = self
-                .u64(middle + 8 * index)
-                .load(Ordering::Relaxed)
-                .to_ne_bytes();
-        }
-        for (index, byte) in tail.iter_mut().enumerate() {
-            *byte = self.u8(end + index).load(Ordering::Relaxed);
+        let bytes = |offset, into: &mut [u8]| {
+            let from = self.all::<AtomicU8>(offset, into.len());
+            for (byte, from) in into.iter_mut().zip(from) {
+                *byte = from.load(Ordering::Relaxed);
+            }
+        };
+        bytes(offset, head);
+        bytes(end, tail);
+        let from = self.all::<AtomicU64>(middle, words.len());
+        // By way of aligned memory: `into` may have any alignment, and where the compiler must heed
+        // it, it would store byte by byte what a copy of many bytes stores at once.
+        let mut piece = Piece([[0; 8]; PIECE]);
+        for (words, from) in words.chunks_mut(PIECE).zip(from.chunks(PIECE)) {
+            for (word, from) in piece.0.iter_mut().zip(from) {
+                *word = from.load(Ordering::Relaxed).to_ne_bytes();
+            }
+            words.copy_from_slice(&piece.0[..words.len()]);
         }
     }
 
@@ -166,20 +186,21 @@ impl SharedMemory {
     /// # Panics
     /// When the piece does not lie within the memory.
     pub fn copy_in(&self, offset: usize, from: &[u8]) {
-        assert!(offset <= self.bytes && from.len() <= self.bytes - offset);
         let (head, from) = from.split_at(until_aligned(offset).min(from.len()));
         let (words, tail) = from.as_chunks::<8>();
         let middle = offset + head.len();
         let end = middle + 8 * words.len();
-        for (index, byte) in head.iter().enumerate() {
-            self.u8(offset + index).store(*byte, Ordering::Relaxed);
-        }
-        for (index, word) in words.iter().enumerate() {
-            self.u64(middle + 8 * index)
-                .store(u64::from_ne_bytes(*word), Ordering::Relaxed);
-        }
-        for (index, byte) in tail.iter().enumerate() {
-            self.u8(end + index).store(*byte, Ordering::Relaxed);
+        let bytes = |offset, from: &[u8]| {
+            let into = self.all::<AtomicU8>(offset, from.len());
+            for (into, byte) in into.iter().zip(from) {
+                into.store(*byte, Ordering::Relaxed);
+            }
+        };
+        bytes(offset, head);
+        bytes(end, tail);
+        let into = self.all::<AtomicU64>(middle, words.len());
+        for (into, word) in into.iter().zip(words) {
+            into.store(u64::from_ne_bytes(*word), Ordering::Relaxed);
         }
     }
 
@@ -194,6 +215,12 @@ impl SharedMemory {
         unsafe { core::slice::from_raw_parts_mut(self.start.as_ptr(), self.bytes) }
     }
 }
+
+/// Words that [`SharedMemory::copy_out`] copies at once.
+const PIECE: usize = 32;
+
+#[repr(align(8))]
+struct Piece([[u8; 8]; PIECE]);
 
 /// How many bytes from `offset` on to the next multiple of eight.
 fn until_aligned(offset: usize) -> usize {

@@ -6,7 +6,7 @@
 //! EL2, MMU off or an identity map, any 2 MiB-aligned RAM base.
 //!
 //! The entry leaves the CPU at EL1 with the MMU and the data cache off, interrupts masked, FP and
-//! SIMD on, the image relocated to where it runs, .bss cleared, exception vectors set; code runs on
+//! SIMD on, the image relocated to where it runs, .bss and stacks cleared, exception vectors set; code runs on
 //! SP_EL0 so that a handler, which the CPU starts on SP_EL1, has a stack of its own even when this
 //! one has overflowed. Then it calls `landfall_start(device_tree)`, which does not return.
 
@@ -123,10 +123,12 @@ entry:
 8:  add     x4, x4, #(63 * 8)
     b       5b
 
+    // The stacks too: what others have left in this memory is nobody's to find. (And an emulator that
+    // has translated code there would look for it at every store to a stack.)
 9:  adrp    x0, __bss_start
     add     x0, x0, :lo12:__bss_start
-    adrp    x1, __bss_end
-    add     x1, x1, :lo12:__bss_end
+    adrp    x1, __image_end
+    add     x1, x1, :lo12:__image_end
 10: cmp     x0, x1
     b.hs    11f
     stp     xzr, xzr, [x0], #16

@@ -55,7 +55,7 @@ pub fn start(device_tree: usize, app: App) -> ! {
         ""
     });
     let arguments = String::from(arguments);
-    let (network, mut tasks) = net::init(&xen);
+    let (network, mut tasks) = net::init(&xen, machine.core.memory.bytes());
     tasks.push(xen.store_task());
     boot_log!("starting the app");
     let devices = Devices {

@@ -17,8 +17,14 @@ const QUIET: Duration = Duration::from_secs(10);
 /// The pause between two attempts to connect.
 const PAUSE: Duration = Duration::from_secs(1);
 
-/// Finds the cards; returns them, and the tasks that keep them connected.
-pub(crate) fn init(xen: &Xen) -> (NetworkDevice, Vec<BoardTask>) {
+/// Bytes of memory for which there may be one long frame of TCP on its way out, and how many such
+/// frames pay.
+const MEMORY_PER_LONG_FRAME: u64 = 4 << 20;
+const LONG_FRAMES: u64 = 8;
+
+/// Finds the cards; returns them, and the tasks that keep them connected. The domain has `memory`
+/// bytes.
+pub(crate) fn init(xen: &Xen, memory: u64) -> (NetworkDevice, Vec<BoardTask>) {
     boot_log!("looking for network cards in xenstore");
     let cards = xen.block_on(PATIENCE_US, find(xen)).unwrap_or_else(|| {
         boot_log!("xenstore does not answer; is xenstored running in dom0?");
@@ -30,6 +36,7 @@ pub(crate) fn init(xen: &Xen) -> (NetworkDevice, Vec<BoardTask>) {
         );
         return (NetworkDevice::None, Vec::new());
     }
+    let long_frames = (memory / MEMORY_PER_LONG_FRAME).min(LONG_FRAMES) as usize;
     let mut tasks: Vec<BoardTask> = Vec::new();
     let mut wrapped = Vec::new();
     for card in cards {
@@ -37,7 +44,7 @@ pub(crate) fn init(xen: &Xen) -> (NetworkDevice, Vec<BoardTask>) {
             "network card: {card}, packets of up to {} bytes",
             card.mtu()
         );
-        let connection = card.connection(&xen.channels, &xen.grants);
+        let connection = card.connection(&xen.channels, &xen.grants, long_frames);
         let name = format!("{card}");
         tasks.push(Box::pin(complain(name, connection.monitor())));
         tasks.push(Box::pin(async move {

@@ -4,16 +4,17 @@
 //! limit of connections and the memory allow. Where one of them does not, the SYN is dropped: its
 //! client sends it again after a second. What happens to connections later is in [`crate::tcp`].
 
+use alloc::boxed::Box;
 use alloc::vec::Vec;
 
 use smoltcp::socket::tcp::{self, CongestionControl};
 
-use crate::Error;
 use crate::clock::{Duration, Instant};
-use crate::config::{Buffers, milliseconds};
-use crate::connection::{ConnectionId, Owner};
+use crate::config::{Buffers, milliseconds, rx_capacity};
+use crate::connection::{Connection, ConnectionId, Owner};
 use crate::demux::Flow;
 use crate::stack::Inner;
+use crate::{Config, Error};
 
 /// A half-open connection younger than this makes room for nobody. It is longer than a handshake
 /// over most networks: in a burst of honest clients the late ones try again after a second, and no
@@ -21,6 +22,8 @@ use crate::stack::Inner;
 const HALF_OPEN_MINIMUM: Duration = Duration::from_millis(250);
 /// So many half-open connections are a crowd: those that come then get the least memory.
 const CROWD: usize = 32;
+/// Sockets that are kept without a connection, at most.
+pub(crate) const SPARES: usize = 16;
 /// What a connection takes from the heap beside its buffers, generously.
 const CONNECTION_OVERHEAD: usize = 2048;
 /// A send buffer up to this many bytes needs no congestion control: it is the initial window of
@@ -44,8 +47,8 @@ impl Inner {
                 return None;
             }
         }
-        let room = self.make_room(now);
-        match room.and_then(|buffers| self.open_half(flow, buffers, now)) {
+        let socket = self.new_socket(now);
+        match socket.and_then(|socket| self.open_half(flow, socket, now)) {
             Ok(id) => Some(id),
             Err(Error::TooManyConnections) => {
                 self.counters.dropped_connections += 1;
@@ -61,10 +64,9 @@ impl Inner {
     fn open_half(
         &mut self,
         flow: Flow,
-        buffers: Buffers,
+        mut socket: tcp::Socket<'static>,
         now: Instant,
     ) -> Result<ConnectionId, Error> {
-        let mut socket = self.new_socket(buffers)?;
         socket
             .listen(flow.local_port())
             .map_err(|_| Error::InvalidPort)?;
@@ -78,15 +80,29 @@ impl Inner {
         Ok(id)
     }
 
-    /// Makes sure that one more connection is within the limits, at the cost of those that matter
-    /// least: finished ones first, then handshakes that take too long. Returns the buffers that it may
-    /// have.
-    pub(crate) fn make_room(&mut self, now: Instant) -> Result<Buffers, Error> {
+    /// Makes a socket for one more connection within the limits, at the cost of those that matter
+    /// least: sockets without connection first, then finished connections, then handshakes that take too
+    /// long.
+    pub(crate) fn new_socket(&mut self, now: Instant) -> Result<tcp::Socket<'static>, Error> {
         loop {
-            let shortage = match self.has_room() {
-                Ok(buffers) => return Ok(buffers),
+            // In a crowd of handshakes, which may be a flood, there is nothing to give away.
+            let crowd = self.is_crowded();
+            if !crowd
+                && self.has_room(0).is_ok()
+                && let Some(socket) = self.spare.pop().and_then(|it| it.into_socket())
+            {
+                return Ok(prepare(socket, &self.config));
+            }
+            let buffers = self
+                .config
+                .buffers(if crowd { 0 } else { self.plentiful() });
+            let shortage = match self.has_room(buffers.receive + buffers.send) {
+                Ok(()) => return Ok(prepare(fresh(buffers)?, &self.config)),
                 Err(shortage) => shortage,
             };
+            if self.spare.pop().is_some() {
+                continue;
+            }
             if let Some(&(_, id)) = self.time_wait.first() {
                 self.counters.time_wait_evicted += 1;
                 self.remove(id);
@@ -103,12 +119,11 @@ impl Inner {
         }
     }
 
-    fn has_room(&self) -> Result<Buffers, Error> {
+    /// Returns whether there may be one more connection, with buffers of so many bytes.
+    fn has_room(&self, buffers: usize) -> Result<(), Error> {
         if self.connections.len() >= self.config.max_connections {
             return Err(Error::TooManyConnections);
         }
-        let buffers = self.config.buffers(self.plentiful());
-        let needed = buffers.receive + buffers.send + CONNECTION_OVERHEAD;
         let app = self
             .config
             .app_memory
@@ -116,23 +131,40 @@ impl Inner {
         let kept = self
             .config
             .memory_reserve
-            .saturating_add(needed)
+            .saturating_add(buffers + CONNECTION_OVERHEAD)
             .saturating_add(app);
         match self.config.free_memory {
             Some(free) if free() < kept => Err(Error::OutOfMemory),
-            _ => Ok(buffers),
+            _ => Ok(()),
         }
     }
 
-    /// Returns how many bytes are free beyond the half that is kept for many small connections. In a crowd
-    /// of handshakes, which may be a flood, there is nothing to give away.
-    fn plentiful(&self) -> usize {
+    fn is_crowded(&self) -> bool {
         let half_open = self.listeners.values().map(|it| it.half_open.len());
-        if half_open.sum::<usize>() >= CROWD {
-            return 0;
-        }
+        half_open.sum::<usize>() >= CROWD
+    }
+
+    /// Returns how many bytes are free beyond the half that is kept for many small connections.
+    fn plentiful(&self) -> usize {
         let free = self.config.free_memory.map_or(0, |free| free());
         free.saturating_sub(self.free_at_start / 2)
+    }
+
+    /// Returns whether connections in TIME-WAIT keep so much memory that new ones get none.
+    pub(crate) fn time_wait_is_costly(&self) -> bool {
+        self.config.free_memory.is_some() && self.plentiful() == 0
+    }
+
+    /// Keeps the socket of a connection that is over, if its buffers are large: to fill others with
+    /// zeros would take longer than all the rest of a connection's beginning.
+    pub(crate) fn keep_spare(&mut self, mut connection: Box<Connection>) {
+        let socket = connection.socket_mut();
+        if socket.recv_capacity() > rx_capacity(self.config.rx_buffer) && self.spare.len() < SPARES
+        {
+            // Whoever waits for it is told.
+            socket.abort();
+            self.spare.push(connection);
+        }
     }
 
     fn evict_half_open(&mut self, oldest: Option<ConnectionId>, now: Instant) -> bool {
@@ -147,26 +179,29 @@ impl Inner {
         }
         old_enough.is_some()
     }
+}
 
-    /// Makes a socket with the buffers for which [`Inner::make_room`] has made room.
-    pub(crate) fn new_socket(&self, buffers: Buffers) -> Result<tcp::Socket<'static>, Error> {
-        let (receive, send) = (buffer(buffers.receive)?, buffer(buffers.send)?);
-        let control = match send.len() {
-            0..=INITIAL_WINDOW => CongestionControl::None,
-            // Reno rather than CUBIC: integers only, so it needs no floating point unit, and the
-            // two differ only where the send buffer is far larger than here.
-            _ => CongestionControl::Reno,
-        };
-        let mut socket = tcp::Socket::new(
-            tcp::SocketBuffer::new(receive),
-            tcp::SocketBuffer::new(send),
-        );
-        socket.set_nagle_enabled(false);
-        socket.set_congestion_control(control);
-        // Set before the handshake: set later, smoltcp would probe the peer at once.
-        socket.set_keep_alive(Some(milliseconds(self.config.keep_alive_ms)));
-        Ok(socket)
-    }
+/// Returns a socket with new buffers.
+fn fresh(buffers: Buffers) -> Result<tcp::Socket<'static>, Error> {
+    Ok(tcp::Socket::new(
+        tcp::SocketBuffer::new(buffer(buffers.receive)?),
+        tcp::SocketBuffer::new(buffer(buffers.send)?),
+    ))
+}
+
+/// Sets what all connections have in common.
+fn prepare(mut socket: tcp::Socket<'static>, config: &Config) -> tcp::Socket<'static> {
+    let control = match socket.send_capacity() {
+        0..=INITIAL_WINDOW => CongestionControl::None,
+        // Reno rather than CUBIC: integers only, so it needs no floating point unit.
+        _ => CongestionControl::Reno,
+    };
+    socket.set_nagle_enabled(false);
+    socket.set_congestion_control(control);
+    socket.set_timeout(None);
+    // Set before the handshake: set later, smoltcp would probe the peer at once.
+    socket.set_keep_alive(Some(milliseconds(config.keep_alive_ms)));
+    socket
 }
 
 /// Returns a zeroed buffer, or an error where `vec!` would end the program.

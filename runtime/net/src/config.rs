@@ -93,7 +93,7 @@ impl fmt::Display for Address {
 }
 
 /// A connection gets no more than one such part of what is plentiful.
-const PLENTY: usize = 64;
+const PLENTY: usize = 8;
 
 /// How a stack behaves. [`Config::new`] gives values for a small server; each may be changed.
 #[derive(Clone, Debug)]
@@ -150,7 +150,7 @@ impl Config {
             name: "net",
             rx_buffer: 4096,
             tx_buffer: 8192,
-            roomy_buffer: 65_535,
+            roomy_buffer: 1_048_560,
             udp_buffer: 8192,
             max_connections: 16_384,
             backlog: 1024,

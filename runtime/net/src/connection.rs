@@ -8,7 +8,7 @@ use alloc::vec::Vec;
 use core::net::Ipv4Addr;
 
 use smoltcp::iface::{SocketHandle, SocketSet, SocketStorage};
-use smoltcp::socket::{AnySocket, tcp};
+use smoltcp::socket::{AnySocket, Socket, tcp};
 
 use crate::clock::Instant;
 use crate::demux::Flow;
@@ -129,6 +129,17 @@ impl Connection {
     /// Returns the socket.
     pub(crate) fn socket_mut(&mut self) -> &mut tcp::Socket<'static> {
         self.endpoint.set.get_mut(self.endpoint.handle)
+    }
+
+    /// Returns the socket.
+    pub(crate) fn into_socket(self) -> Option<tcp::Socket<'static>> {
+        let Endpoint {
+            mut set, handle, ..
+        } = self.endpoint;
+        match set.remove(handle) {
+            Socket::Tcp(socket) => Some(socket),
+            _ => None,
+        }
     }
 
     /// Throws away what has arrived, if nobody is going to read it.

@@ -26,6 +26,7 @@ extern crate alloc;
 extern crate std;
 
 mod admission;
+mod announce;
 mod clock;
 mod config;
 mod connection;

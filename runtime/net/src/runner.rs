@@ -21,6 +21,8 @@ const FRAMES_IN: usize = 32;
 const STEPS_OUT: usize = 64;
 /// Frames of one socket before it is the turn of the next.
 const BURST: usize = 8;
+/// How long an acknowledgement waits for data to go with (RFC 9293, 3.8.6.3: less than 500 ms).
+const ACK_DELAY: Duration = Duration::from_millis(10);
 /// When to ask a socket again that wanted to send and did not. This should not happen; it keeps a
 /// disagreement with smoltcp from taking the whole CPU.
 const LOOK_AGAIN: Duration = Duration::from_millis(10);
@@ -66,6 +68,9 @@ impl<D: Driver> Runner<D> {
             let now = clock::now();
             inner.watch_link(device.link_state(cx), link_up, now);
             inner.expire(now);
+            if *link_up == Some(true) {
+                inner.announce(device, cx);
+            }
             let more_in = inner.receive(device, cx, now);
             let more_out = inner.send(device, cx, now);
             // The device wakes this task when it has a frame or room; the rest is for us to ask.
@@ -100,6 +105,7 @@ impl Inner {
             }
             Some(false) => {
                 log::info!(target: self.config.name, "the network link is up");
+                self.announcement_due = true;
                 self.dhcp_restart(now);
             }
         }
@@ -360,6 +366,11 @@ impl Inner {
     ) -> Option<(tcp::State, tcp::State)> {
         let connection = self.connections.get_mut(id)?;
         let before = connection.socket().state();
+        // Several segments that the device has put together are acknowledged at once: at least every
+        // second one is to be (RFC 9293, 3.8.6.3).
+        let several = frame.len() > self.capabilities.max_transmission_unit;
+        let delay = if several { Duration::ZERO } else { ACK_DELAY };
+        connection.socket_mut().set_ack_delay(Some(delay));
         let mut device = OneFrame::new(frame, reply, &self.capabilities, self.duty);
         self.interface
             .poll_ingress_single(now, &mut device, &mut connection.endpoint.set);

@@ -3,8 +3,10 @@
 //! [`Inner`] is borrowed for the length of one call and never across an `await`. Wakers are called
 //! while it is borrowed: they only queue tasks.
 
+use alloc::boxed::Box;
 use alloc::collections::{BTreeMap, BTreeSet, VecDeque};
 use alloc::rc::Rc;
+use alloc::vec::Vec;
 use core::cell::RefCell;
 use core::future::poll_fn;
 use core::net::{Ipv4Addr, SocketAddr, SocketAddrV4};
@@ -15,6 +17,7 @@ use smoltcp::iface::Interface;
 use smoltcp::phy::DeviceCapabilities;
 use smoltcp::wire::{EthernetAddress, IpCidr, Ipv4Cidr};
 
+use crate::admission::SPARES;
 use crate::clock::{self, Instant};
 use crate::connection::{Connection, ConnectionId, Endpoint, Table, Work};
 use crate::demux::{DHCP_CLIENT, Flow};
@@ -156,9 +159,14 @@ pub(crate) struct Inner {
     pub(crate) hardware: [u8; 6],
     pub(crate) address: Option<Address>,
     pub(crate) address_waiters: Waiters,
+    /// The network has to be told of the address.
+    pub(crate) announcement_due: bool,
     /// All TCP connections, and how frames find them.
     pub(crate) connections: Table,
     pub(crate) flows: BTreeMap<Flow, ConnectionId>,
+    /// Connections that are over, for their sockets with large buffers.
+    #[expect(clippy::vec_box, reason = "the table's boxes move here as they are")]
+    pub(crate) spare: Vec<Box<Connection>>,
     pub(crate) listeners: BTreeMap<u16, Backlog>,
     /// Connections in TIME-WAIT, by when they came there.
     pub(crate) time_wait: BTreeSet<(Instant, ConnectionId)>,
@@ -207,8 +215,10 @@ impl Inner {
             hardware,
             address: None,
             address_waiters: Waiters::default(),
+            announcement_due: false,
             connections: Table::default(),
             flows: BTreeMap::new(),
+            spare: Vec::with_capacity(SPARES),
             listeners: BTreeMap::new(),
             time_wait: BTreeSet::new(),
             datagrams: BTreeMap::new(),
@@ -247,7 +257,7 @@ impl Inner {
 
     fn shut_down(&mut self) {
         self.shutting_down = true;
-        let ports: alloc::vec::Vec<u16> = self.listeners.keys().copied().collect();
+        let ports: Vec<u16> = self.listeners.keys().copied().collect();
         for port in ports {
             if let Some(backlog) = self.listeners.get_mut(&port) {
                 backlog.wake_all();
@@ -285,6 +295,7 @@ impl Inner {
             None => log::warn!(target: self.config.name, "this host has no address any more"),
         }
         self.address = address;
+        self.announcement_due = true;
         self.address_waiters.wake_all();
         for id in self.connections.ids() {
             self.mark(Work::Tcp(id));

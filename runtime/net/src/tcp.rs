@@ -18,6 +18,9 @@ use crate::stack::Inner;
 
 /// How much an orphan's peer may go on sending before it is told with a reset that nobody reads.
 const DISCARD_LIMIT: usize = 256 * 1024;
+/// So many connections in TIME-WAIT may keep memory that others could have.
+const FEW_TIME_WAIT: usize = 8;
+
 impl Inner {
     /// Listens on `port`.
     pub(crate) fn listen(&mut self, port: u16) -> Result<(), Error> {
@@ -56,7 +59,7 @@ impl Inner {
             return Err(Error::InvalidAddress(remote));
         }
         let now = clock::now();
-        let buffers = self.make_room(now)?;
+        let mut socket = self.new_socket(now)?;
         let port = self
             .ephemeral_port(|inner, port| {
                 inner
@@ -66,7 +69,6 @@ impl Inner {
             })
             .ok_or(Error::PortsExhausted)?;
         let flow = Flow::new(*peer.ip(), peer.port(), port);
-        let mut socket = self.new_socket(buffers)?;
         let remote_endpoint = IpEndpoint::new((*peer.ip()).into(), peer.port());
         socket
             .connect(self.interface.context(), remote_endpoint, port)
@@ -213,6 +215,7 @@ impl Inner {
         if let Some(neighbour) = connection.endpoint.waits_for.take() {
             self.waiting.remove(&(neighbour, work));
         }
+        self.keep_spare(connection);
     }
 
     fn forget_flow(&mut self, flow: Flow, id: ConnectionId) {
@@ -269,7 +272,9 @@ impl Inner {
         connection.time_wait = Some(now);
         connection.deadline = None;
         self.time_wait.insert((now, id));
-        while self.time_wait.len() > self.config.max_time_wait {
+        while self.time_wait.len() > self.config.max_time_wait
+            || self.time_wait.len() > FEW_TIME_WAIT && self.time_wait_is_costly()
+        {
             let Some(&(_, oldest)) = self.time_wait.first() else {
                 return;
             };

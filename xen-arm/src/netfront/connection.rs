@@ -31,6 +31,9 @@ use futures_util::{
     future::{Either, select, try_join, try_join3},
 };
 
+/// Bytes of a frame with the longest packet of IPv4.
+const LONGEST_RECEIVED: usize = ETHERNET_HEADER + u16::MAX as usize;
+
 /// How far a card's connection has come.
 #[derive(Clone, Debug, Default, Eq, PartialEq)]
 pub enum Status {
@@ -111,6 +114,7 @@ pub struct Connection {
     frontend: Frontend,
     channels: EventChannels,
     grants: GrantTable,
+    long_frames: usize,
 }
 
 /// Looks at a card that belongs to the stack.
@@ -130,7 +134,12 @@ impl Monitor {
 }
 
 impl Connection {
-    pub(super) fn new(card: &Netfront, channels: EventChannels, grants: GrantTable) -> Self {
+    pub(super) fn new(
+        card: &Netfront,
+        channels: EventChannels,
+        grants: GrantTable,
+        long_frames: usize,
+    ) -> Self {
         Self {
             shared: card.shared.clone(),
             number: card.number,
@@ -138,6 +147,7 @@ impl Connection {
             frontend: card.frontend.clone(),
             channels,
             grants,
+            long_frames,
         }
     }
 
@@ -221,9 +231,14 @@ impl Connection {
             false => self.longest.min(Frame::BYTES),
         };
         let (grants, domain) = (&self.grants, backend.domain);
+        let segmentation = self.long_frames > 0;
+        let longest_received = match segmentation {
+            true => LONGEST_RECEIVED,
+            false => self.longest,
+        };
         let rings = Rings {
-            receive: Receive::new(grants, domain, self.longest)?,
-            transmit: Transmit::new(grants, domain, longest, offer.checksum_offload)?,
+            receive: Receive::new(grants, domain, longest_received)?,
+            transmit: Transmit::new(grants, domain, longest, offer.cut(self.long_frames))?,
             transmit_event: self.channels.allocate(domain)?,
             receive_event: match offer.split_event_channels {
                 true => Some(self.channels.allocate(domain)?),
@@ -235,6 +250,7 @@ impl Connection {
             rx_ring: rings.receive.ring_reference(),
             tx_port: rings.transmit_event.port(),
             rx_port: rings.receive_event.as_ref().map(|it| it.port()),
+            segmentation,
         };
         Ok((rings, reply))
     }

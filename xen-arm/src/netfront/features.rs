@@ -12,7 +12,8 @@
 //! | `feature-sg` | both | 1: a frame may come in several slots, and goes in several where the backend has it |
 //! | `feature-no-csum-offload` | both | 0 from us: TCP checksums may be left out on the way here; sent without where the backend does not refuse |
 //! | `feature-ipv6-csum-offload` | both | not written, so off: there is no IPv6 in the stack |
-//! | `feature-gso-tcpv4`, `feature-gso-tcpv6` | both | not written, so off: segments come and go one by one |
+//! | `feature-gso-tcpv4` | both | 1 where there is memory for it: TCP's segments come put together, and go so where the backend has it, checksum offload and scatter-gather |
+//! | `feature-gso-tcpv6` | both | not written, so off: there is no IPv6 in the stack |
 //! | `multi-queue-num-queues` | frontend | not written: one queue, for one virtual CPU |
 //! | `feature-multicast-control` | backend | not used: the stack drops what it does not want |
 //! | `carrier` | backend | the link is down when it is 0 |
@@ -25,7 +26,7 @@ use crate::{
     xenstore::{StoreError, Xenstore},
 };
 use alloc::{string::String, vec::Vec};
-use futures_util::future::{try_join_all, try_join4};
+use futures_util::future::{try_join_all, try_join5};
 
 /// What a backend can do.
 #[derive(Clone, Copy, Debug, Eq, PartialEq)]
@@ -34,24 +35,46 @@ pub(super) struct Offer {
     pub(super) split_event_channels: bool,
     pub(super) scatter_gather: bool,
     pub(super) checksum_offload: bool,
+    pub(super) segmentation: bool,
+}
+
+/// What of sending is left to the backend.
+#[derive(Clone, Copy, Debug, Default, Eq, PartialEq)]
+pub(super) struct Cut {
+    /// TCP's checksums.
+    pub(super) checksums: bool,
+    /// How many frames of up to 64 KiB there may be at a time that it cuts into segments.
+    pub(super) long_frames: usize,
 }
 
 impl Offer {
     pub(super) async fn read(backend: &Backend) -> Result<Self, StoreError> {
         let feature = |name| backend.feature(name, false);
-        let (rx_copy, split_event_channels, scatter_gather, no_checksum_offload) = try_join4(
-            feature("feature-rx-copy"),
-            feature("feature-split-event-channels"),
-            feature("feature-sg"),
-            feature("feature-no-csum-offload"),
-        )
-        .await?;
+        let (rx_copy, split_event_channels, scatter_gather, no_checksum_offload, segmentation) =
+            try_join5(
+                feature("feature-rx-copy"),
+                feature("feature-split-event-channels"),
+                feature("feature-sg"),
+                feature("feature-no-csum-offload"),
+                feature("feature-gso-tcpv4"),
+            )
+            .await?;
         Ok(Self {
             rx_copy,
             split_event_channels,
             scatter_gather,
             checksum_offload: !no_checksum_offload,
+            segmentation,
         })
+    }
+
+    /// Returns what of it is used, with so many long frames at most.
+    pub(super) fn cut(&self, long_frames: usize) -> Cut {
+        let whole = self.segmentation && self.scatter_gather && self.checksum_offload;
+        Cut {
+            checksums: self.checksum_offload,
+            long_frames: if whole { long_frames } else { 0 },
+        }
     }
 }
 
@@ -63,6 +86,8 @@ pub(super) struct Reply {
     pub(super) tx_port: u32,
     /// `None`: the same as `tx_port`.
     pub(super) rx_port: Option<u32>,
+    /// TCP's segments may come put together.
+    pub(super) segmentation: bool,
 }
 
 impl Reply {
@@ -87,6 +112,7 @@ impl Reply {
             ("feature-rx-notify", 1),
             ("feature-sg", 1),
             ("feature-no-csum-offload", 0),
+            ("feature-gso-tcpv4", self.segmentation.into()),
         ];
         let keys: Vec<(String, u32)> = channels
             .into_iter()

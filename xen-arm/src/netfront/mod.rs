@@ -8,6 +8,7 @@
 //! Pages are granted when a connection is made and used again and again, so no grant changes on the
 //! way of a frame (`receive`, `transmit`). A backend that breaks the protocol is disconnected.
 
+mod coalesce;
 mod connection;
 mod device;
 pub mod features;
@@ -136,8 +137,17 @@ impl Netfront {
     }
 
     /// Returns the task that keeps it connected.
-    pub fn connection(&self, channels: &EventChannels, grants: &GrantTable) -> Connection {
-        Connection::new(self, channels.clone(), grants.clone())
+    ///
+    /// TCP's segments come and go put together in frames of up to 64 KiB, of which up to `long_frames`
+    /// are on their way out at a time. Each takes 64 KiB, and so do those that come together. With 0,
+    /// segments come and go one by one.
+    pub fn connection(
+        &self,
+        channels: &EventChannels,
+        grants: &GrantTable,
+        long_frames: usize,
+    ) -> Connection {
+        Connection::new(self, channels.clone(), grants.clone(), long_frames)
     }
 }
 

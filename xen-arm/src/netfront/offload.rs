@@ -9,12 +9,12 @@ const TCP: u8 = 6;
 const UDP: u8 = 17;
 
 /// Where the parts of an IPv4 packet with TCP or UDP are in a frame.
-struct Segment {
+pub(super) struct Segment {
     protocol: u8,
     /// Source and destination address.
     addresses: usize,
-    start: usize,
-    end: usize,
+    pub(super) start: usize,
+    pub(super) end: usize,
     /// Offset of the checksum in the frame.
     checksum: usize,
 }
@@ -48,6 +48,11 @@ fn segment(frame: &[u8]) -> Option<Segment> {
     })
 }
 
+/// Finds TCP in a frame.
+pub(super) fn tcp_segment(frame: &[u8]) -> Option<Segment> {
+    segment(frame).filter(|it| it.protocol == TCP)
+}
+
 /// Returns whether the TCP or UDP checksum of a frame is right; true where there is none.
 pub(super) fn verify(frame: &[u8]) -> bool {
     let Some(it) = segment(frame) else {
@@ -79,7 +84,7 @@ pub(super) fn fill(frame: &mut [u8]) {
 /// Sets the checksum field of a TCP frame to what `value` makes of it with a field of zero.
 fn set(frame: &mut [u8], value: impl Fn(&Segment, &[u8], &[u8]) -> u16) -> bool {
     // UDP's are the stack's own affair: a DHCP server that reads raw frames wants them whole.
-    let Some(it) = segment(frame).filter(|it| it.protocol == TCP) else {
+    let Some(it) = tcp_segment(frame) else {
         return false;
     };
     frame[it.checksum..it.checksum + 2].fill(0);

@@ -166,7 +166,8 @@ impl Receive {
     /// Takes one response: data of the page `number`, or an extra info.
     fn take(&mut self, number: u8, response: Response) -> Result<(), Broken> {
         if self.assembly.next == Next::Extra {
-            // None was agreed on, so none is of use; they are skipped.
+            // The size of the segments that a frame was put together from is of no use here; others
+            // were not agreed on.
             if response.0[1] & flag::MORE_EXTRA == 0 {
                 self.assembly.next = match self.assembly.more_data {
                     true => Next::Data,

@@ -2,9 +2,15 @@
 //!
 //! The stack writes frames straight into pages that are granted for reading, once for as long as
 //! the connection lasts. A buffer is used again when the backend has answered every slot of its
-//! frame.
+//! frame. TCP segments that follow each other become one frame in a long buffer ([`coalesce`]); it
+//! goes when the next frame does not belong to it, or when the backend is to be told.
 
-use super::{Broken, Counters, offload};
+use super::{
+    Broken, Counters,
+    coalesce::{LONGEST, LONGEST_HEADERS, Train},
+    features::Cut,
+    offload,
+};
 use crate::{
     DomainId, Frame,
     grants::{Access, GrantError, GrantTable, SharedPages},
@@ -24,6 +30,21 @@ mod flag {
     pub(super) const CHECKSUM_BLANK: u16 = 1 << 0;
     pub(super) const DATA_VALIDATED: u16 = 1 << 1;
     pub(super) const MORE_DATA: u16 = 1 << 2;
+    pub(super) const EXTRA_INFO: u16 = 1 << 3;
+}
+
+/// `NETIF_RSP_NULL`: what answers a slot that was an extra info. Its number means nothing.
+const NO_RESPONSE: i16 = 1;
+/// Pages of a long buffer.
+const LONG_PAGES: usize = LONGEST.div_ceil(Frame::BYTES);
+
+/// What a slot holds.
+#[derive(Clone, Copy, Debug, Eq, PartialEq)]
+enum Slot {
+    Request(Request),
+    /// `struct netif_extra_info` of type `XEN_NETIF_EXTRA_TYPE_GSO`: segments of TCP over IPv4 with
+    /// so many bytes of data.
+    SegmentSize(u16),
 }
 
 /// `struct netif_tx_request`
@@ -47,18 +68,28 @@ struct Response {
 struct Wire;
 
 impl Protocol for Wire {
-    type Request = Request;
+    type Request = Slot;
     type Response = Response;
     const SLOT: usize = 12;
 
-    fn write(memory: &SharedMemory, offset: usize, request: &Request) {
-        memory
-            .u32(offset)
-            .store(request.reference, Ordering::Relaxed);
-        let words = [request.offset, request.flags, request.id, request.size];
+    fn write(memory: &SharedMemory, offset: usize, slot: &Slot) {
+        let words = match *slot {
+            Slot::Request(request) => [
+                request.reference,
+                u32::from(request.offset) | u32::from(request.flags) << 16,
+                u32::from(request.id) | u32::from(request.size) << 16,
+            ],
+            Slot::SegmentSize(size) => {
+                /// `XEN_NETIF_EXTRA_TYPE_GSO`, and no further extra info.
+                const TYPE: u32 = 1;
+                /// `XEN_NETIF_GSO_TYPE_TCPV4`
+                const TCP_IPV4: u32 = 1;
+                [TYPE | u32::from(size) << 16, TCP_IPV4, 0]
+            }
+        };
         for (index, word) in words.into_iter().enumerate() {
             memory
-                .u16(offset + 4 + 2 * index)
+                .u32(offset + 4 * index)
                 .store(word, Ordering::Relaxed);
         }
     }
@@ -119,27 +150,50 @@ pub(super) struct Transmit {
     free: Vec<u16>,
     longest: usize,
     checksum_offload: bool,
+    long: Long,
+}
+
+/// Buffers for frames that segments are put together to. Each is made when it is first wanted.
+#[derive(Debug)]
+struct Long {
+    grants: GrantTable,
+    backend: DomainId,
+    /// How many more may be made.
+    wanted: usize,
+    free: Vec<u16>,
+    /// The frame that is not in the ring yet, and its buffer.
+    growing: Option<(u16, Train)>,
+    /// Slots with extra infos that were not answered.
+    extras: u32,
+}
+
+impl Long {
+    /// Returns whether all that there may be are on their way.
+    fn is_used_up(&self) -> bool {
+        self.free.is_empty() && self.wanted == 0
+    }
 }
 
 impl Transmit {
-    /// Makes a ring with buffers for frames of up to `longest` bytes, shared with `backend`.
+    /// Makes a ring with buffers for frames of up to `longest` bytes, shared with `backend`, to which
+    /// `cut` leaves what it may.
     pub(super) fn new(
         grants: &GrantTable,
         backend: DomainId,
         longest: usize,
-        checksum_offload: bool,
+        cut: Cut,
     ) -> Result<Self, GrantError> {
         let (ring, ring_grant) = super::shared_ring(grants, backend)?;
         // The length of a frame is a number of 16 bits, and so many slots are what backends take.
-        let longest = longest
-            .min(usize::from(u16::MAX))
-            .min(MOST_SLOTS * Frame::BYTES);
+        let longest = longest.min(LONGEST).min(MOST_SLOTS * Frame::BYTES);
         let layout = Layout::new(longest, ring.slots() as usize);
         let mut memory = Vec::new();
         for _ in 0..layout.buffers.div_ceil(layout.together) {
             let pages = super::pages(layout.pages)?;
             memory.push(grants.share(pages, backend, Access::ReadOnly)?);
         }
+        // Every slot of every buffer has room in the ring, an extra info of each long one too.
+        let room = ring.slots() as usize - layout.buffers * layout.pages;
         Ok(Self {
             ring,
             ring_grant,
@@ -148,7 +202,15 @@ impl Transmit {
             unanswered: vec![0; layout.buffers],
             free: (0..layout.buffers as u16).rev().collect(),
             longest,
-            checksum_offload,
+            checksum_offload: cut.checksums,
+            long: Long {
+                grants: grants.clone(),
+                backend,
+                wanted: cut.long_frames.min(room / (LONG_PAGES + 1)),
+                free: Vec::new(),
+                growing: None,
+                extras: 0,
+            },
         })
     }
 
@@ -157,13 +219,13 @@ impl Transmit {
         self.ring_grant.reference(0).0
     }
 
-    /// Takes back the buffers that the backend is done with, where none is free; returns whether
-    /// one is.
+    /// Takes back the buffers that the backend is done with, where some are missing; returns whether
+    /// there is one for a frame.
     ///
     /// # Errors
     /// [`Broken`]: the backend broke the protocol.
     pub(super) fn make_room(&mut self, counters: &mut Counters) -> Result<bool, Broken> {
-        if self.free.is_empty() {
+        if self.free.is_empty() || self.long.is_used_up() {
             self.reclaim(counters)?;
         }
         Ok(!self.free.is_empty())
@@ -173,6 +235,10 @@ impl Transmit {
         for _ in 0..self.ring.responses()? {
             let (_, Response { id, status }) = self.ring.peek(0);
             self.ring.consume(1);
+            if status == NO_RESPONSE {
+                self.long.extras = self.long.extras.checked_sub(1).ok_or(Broken::Id(id))?;
+                continue;
+            }
             let (buffer, slot) = (usize::from(id) / MOST_SLOTS, usize::from(id) % MOST_SLOTS);
             let unanswered = self.unanswered.get_mut(buffer).ok_or(Broken::Id(id))?;
             if *unanswered & 1 << slot == 0 {
@@ -180,7 +246,13 @@ impl Transmit {
             }
             *unanswered &= !(1 << slot);
             if *unanswered == 0 {
-                self.free.push(buffer as u16);
+                let long = buffer >= self.layout.buffers;
+                let free = if long {
+                    &mut self.long.free
+                } else {
+                    &mut self.free
+                };
+                free.push(buffer as u16);
             }
             if status < 0 {
                 counters.tx_errors += 1;
@@ -199,36 +271,150 @@ impl Transmit {
 
     /// Sends a frame of `length` bytes that `write` writes. The caller has asked
     /// [`Self::make_room`]; a frame that is too long is written nowhere near the ring and counted.
+    /// It may stay here until [`Self::flush`].
     pub(super) fn send<R>(
         &mut self,
         length: usize,
         counters: &mut Counters,
         write: impl FnOnce(&mut [u8]) -> R,
     ) -> R {
-        let Some(buffer) = self.free.pop_if(|_| length <= self.longest) else {
+        match self.long.growing.take() {
+            Some((buffer, train)) if train.may_grow_by(length) => {
+                self.send_behind(buffer, train, length, counters, write)
+            }
+            growing => {
+                self.long.growing = growing;
+                self.flush();
+                self.send_first(length, counters, write)
+            }
+        }
+    }
+
+    fn send_first<R>(
+        &mut self,
+        length: usize,
+        counters: &mut Counters,
+        write: impl FnOnce(&mut [u8]) -> R,
+    ) -> R {
+        let long = self.long_buffer(length);
+        let buffer = long.or_else(|| self.free.pop_if(|_| length <= self.longest));
+        let Some(buffer) = buffer else {
             counters.tx_errors += 1;
             return write(&mut vec![0; length]);
         };
-        let piece = usize::from(buffer) / self.layout.together;
-        let start = usize::from(buffer) % self.layout.together * self.layout.stride;
-        // SAFETY: 1. Shared for reading only, in `new`.
-        let bytes = unsafe { self.memory[piece].private_bytes() };
-        let frame = &mut bytes[start..start + length];
+        let frame = &mut self.bytes(buffer)[..length];
         let result = write(frame);
+        let train = Train::begin(frame).filter(|_| long.is_some());
+        counters.tx_frames += 1;
+        match train {
+            Some(train) => self.long.growing = Some((buffer, train)),
+            None => self.push(buffer, length, None),
+        }
+        result
+    }
+
+    /// Has a segment written behind those that are there. Its headers come over the end of the data
+    /// before, which is put back then.
+    fn send_behind<R>(
+        &mut self,
+        buffer: u16,
+        mut train: Train,
+        length: usize,
+        counters: &mut Counters,
+        write: impl FnOnce(&mut [u8]) -> R,
+    ) -> R {
+        let (at, headers) = (train.length - train.headers, train.headers);
+        let (first, next) = self.bytes(buffer).split_at_mut(at);
+        let next = &mut next[..length];
+        let mut covered = [0; LONGEST_HEADERS];
+        let covered = &mut covered[..headers];
+        covered.copy_from_slice(&next[..headers]);
+        let result = write(next);
+        let grown = train.grow(&first[..headers], next);
+        let other = if grown { Vec::new() } else { next.to_vec() };
+        next[..headers].copy_from_slice(covered);
+        self.long.growing = Some((buffer, train));
+        if grown {
+            counters.tx_frames += 1;
+        } else {
+            self.flush();
+            self.send_first(length, counters, |frame| frame.copy_from_slice(&other));
+        }
+        result
+    }
+
+    /// Returns a buffer for what may become a long frame: a full segment.
+    fn long_buffer(&mut self, length: usize) -> Option<u16> {
+        if length <= self.longest / 2 || length > self.longest {
+            return None;
+        }
+        if self.long.is_used_up() {
+            return None;
+        }
+        self.long.free.pop().or_else(|| self.make_long_buffer())
+    }
+
+    fn make_long_buffer(&mut self) -> Option<u16> {
+        self.long.wanted -= 1;
+        let long = &self.long;
+        let shared = super::pages(LONG_PAGES)
+            .and_then(|pages| long.grants.share(pages, long.backend, Access::ReadOnly));
+        let Ok(shared) = shared else {
+            // There is no memory for more.
+            self.long.wanted = 0;
+            return None;
+        };
+        self.memory.push(shared);
+        self.unanswered.push(0);
+        Some(self.unanswered.len() as u16 - 1)
+    }
+
+    /// Puts the frame that still grew into the ring.
+    pub(super) fn flush(&mut self) {
+        if let Some((buffer, train)) = self.long.growing.take() {
+            let frame = &mut self.bytes(buffer)[..train.length];
+            train.finish(frame);
+            let mss = (train.segments > 1).then_some(train.mss);
+            self.push(buffer, train.length, mss);
+        }
+    }
+
+    /// Returns in which memory a buffer is, and where it begins there.
+    fn place(&self, buffer: u16) -> (usize, usize) {
+        let number = usize::from(buffer);
+        match number.checked_sub(self.layout.buffers) {
+            Some(long) => (self.layout.buffers.div_ceil(self.layout.together) + long, 0),
+            None => (
+                number / self.layout.together,
+                number % self.layout.together * self.layout.stride,
+            ),
+        }
+    }
+
+    /// Returns the bytes of a buffer, from its start to the end of its memory.
+    fn bytes(&mut self, buffer: u16) -> &mut [u8] {
+        let (piece, start) = self.place(buffer);
+        // SAFETY: 1. Shared for reading only, in `new` and `make_long_buffer`.
+        let bytes = unsafe { self.memory[piece].private_bytes() };
+        &mut bytes[start..]
+    }
+
+    /// Adds the requests of the frame of `length` bytes in `buffer`: one for each page that it touches.
+    /// The first has the size of the whole frame, the others those of their parts. With `mss`, the
+    /// frame is to be cut into segments with so many bytes of data.
+    fn push(&mut self, buffer: u16, length: usize, mss: Option<u16>) {
+        let checksum_offload = self.checksum_offload;
+        let frame = &mut self.bytes(buffer)[..length];
         let mut flags = 0;
-        if !self.checksum_offload {
+        if !checksum_offload {
             offload::fill(frame);
         } else if offload::leave_blank(frame) {
             flags = flag::CHECKSUM_BLANK | flag::DATA_VALIDATED;
         }
-        self.push(buffer, piece, start, length, flags);
-        counters.tx_frames += 1;
-        result
-    }
-
-    /// Adds the requests of a frame: one for each page that it touches. The first has the size of
-    /// the whole frame, the others those of their parts.
-    fn push(&mut self, buffer: u16, piece: usize, start: usize, length: usize, flags: u16) {
+        if mss.is_some() {
+            flags |= flag::EXTRA_INFO;
+        }
+        let (piece, start) = self.place(buffer);
         let end = start + length;
         let (mut at, mut slot) = (start, 0);
         while at < end || slot == 0 {
@@ -239,21 +425,26 @@ impl Transmit {
                 0 => (flags, length),
                 _ => (0, part_end - at),
             };
-            self.ring.push(&Request {
+            self.ring.push(&Slot::Request(Request {
                 reference: self.memory[piece].reference(page).0,
                 offset: (at % Frame::BYTES) as u16,
                 flags: flags | more,
                 id: buffer * MOST_SLOTS as u16 + slot,
                 size: size as u16,
-            });
+            }));
+            if let Some(mss) = mss.filter(|_| slot == 0) {
+                self.ring.push(&Slot::SegmentSize(mss));
+                self.long.extras += 1;
+            }
             self.unanswered[usize::from(buffer)] |= 1 << slot;
             (at, slot) = (part_end, slot + 1);
         }
         self.ring.publish();
     }
 
-    /// Returns whether the backend wants to know of the frames that were sent.
+    /// Lets all frames go; returns whether the backend wants to know of them.
     pub(super) fn must_notify(&mut self) -> bool {
+        self.flush();
         self.ring.must_notify()
     }
 }

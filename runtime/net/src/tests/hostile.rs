@@ -293,6 +293,19 @@ fn noise_and_mutated_frames_do_no_harm() {
     });
 }
 
+/// Returns an ARP request that tells the server where the client is.
+fn introduction() -> Vec<u8> {
+    let mut arp = Vec::new();
+    arp.extend([0xff; 6]);
+    arp.extend(Wire::hardware(1));
+    arp.extend([8, 6, 0, 1, 8, 0, 6, 4, 0, 1]);
+    arp.extend(Wire::hardware(1));
+    arp.extend(CLIENT.octets());
+    arp.extend([0; 6]);
+    arp.extend(SERVER.octets());
+    arp
+}
+
 /// A peer that completes the handshake by hand and then sends segments with every kind of number.
 #[test]
 fn a_malicious_peer_within_a_connection_does_no_harm() {
@@ -316,19 +329,10 @@ fn a_malicious_peer_within_a_connection_does_no_harm() {
         let stack = server.clone();
         world.run(async move {
             let mut random = Random(8);
-            // Tells the server where the client is.
-            let mut arp = Vec::new();
-            arp.extend([0xff; 6]);
-            arp.extend(Wire::hardware(1));
-            arp.extend([8, 6, 0, 1, 8, 0, 6, 4, 0, 1]);
-            arp.extend(Wire::hardware(1));
-            arp.extend(CLIENT.octets());
-            arp.extend([0; 6]);
-            arp.extend(SERVER.octets());
             let mut established = 0;
             for port in 1000..1200 {
                 let ports = (port, PORT);
-                wire.inject(0, &arp);
+                wire.inject(0, &introduction());
                 let start = random.next() as u32;
                 // A large window scale and segment size, or none at all.
                 let mut syn = segment(CLIENT, ports, (start, 0), 2, &[2, 4, 5, 0xb4, 1, 3, 3, 14]);
@@ -368,7 +372,9 @@ fn a_malicious_peer_within_a_connection_does_no_harm() {
                         3 => base.wrapping_add(1 << 31),
                         _ => base.wrapping_add(random.below(4000) as u32),
                     };
-                    let length = random.below(1460);
+                    // Now and then several segments that a device has put together.
+                    let most = if random.below(8) == 0 { 40_000 } else { 1460 };
+                    let length = random.below(most);
                     let data = random.bytes(length);
                     let numbers = (near(&mut random, sequence), near(&mut random, acknowledge));
                     let flags = [0x10, 0x18, 0x11, 0x12, 0x14, 0x10, 0x10][random.below(7)];
@@ -396,4 +402,44 @@ fn a_malicious_peer_within_a_connection_does_no_harm() {
             super::assert_empty(&stack);
         });
     }
+}
+
+/// Segments that a device has put together are one frame, longer than the link's. It is acknowledged at
+/// once, as every second segment is to be.
+#[test]
+fn a_frame_of_many_segments_is_taken_whole_and_acknowledged_at_once() {
+    let mut settings = config(SERVER);
+    settings.rx_buffer = 65_535;
+    let world = super::World::default();
+    let wire = Wire::new(Faults::default());
+    let (server, mut runner) = crate::new(wire.end(0), settings).unwrap();
+    world.spawn(async move { runner.run().await });
+    let listener = server.bind_tcp(PORT).unwrap();
+    world.run(async move {
+        wire.inject(0, &introduction());
+        // Sequence and acknowledgement numbers of what the server answers within `wait` ms.
+        let exchange = async |numbers, flags, data: &[u8], wait| {
+            if flags != 0 {
+                wire.inject(0, &segment(CLIENT, (777, PORT), numbers, flags, data));
+            }
+            clock::sleep_ms(wait).await;
+            let mut answers = Vec::new();
+            while let Some(frame) = wire.take(1) {
+                let at = |at: usize| u32::from_be_bytes(frame[at..at + 4].try_into().unwrap());
+                answers.extend((frame[12..14] == [8, 0]).then(|| (at(38), at(42))));
+            }
+            answers
+        };
+        let theirs = exchange((1000, 0), 2, &[], 2).await[0].0.wrapping_add(1);
+        exchange((1001, theirs), 0x10, &[], 2).await;
+        let (_, mut socket) = listener.accept().await.unwrap();
+        let data: Vec<u8> = (0..30_000_u32).map(|it| (it / 3) as u8).collect();
+        let answers = exchange((1001, theirs), 0x18, &data, 2).await;
+        assert_eq!(answers, [(theirs, 31_001)]);
+        assert_eq!(super::read_exactly(&mut socket, data.len()).await, data);
+        exchange((0, 0), 0, &[], 100).await;
+        // A single one waits for company.
+        assert_eq!(exchange((31_001, theirs), 0x18, &[1; 1000], 2).await, []);
+        assert_eq!(exchange((0, 0), 0, &[], 20).await, [(theirs, 32_001)]);
+    });
 }

@@ -4,14 +4,17 @@ use core::net::Ipv4Addr;
 use std::cell::Cell;
 use std::rc::Rc;
 use std::thread_local;
+use std::vec::Vec;
 
 use edge_nal::{Close, Readable, TcpShutdown};
 use embedded_io_async::{Read, Write};
 
-use super::wire::Faults;
+use super::wire::{Faults, Wire};
 use super::{
-    CLIENT, PORT, Pair, SERVER, ask, assert_empty, clock, config, read_exactly, server_address,
+    CLIENT, PORT, Pair, SERVER, World, ask, assert_empty, clock, config, read_exactly,
+    server_address,
 };
+use crate::admission::SPARES;
 use crate::config::{Buffers, rx_capacity};
 use crate::{AddressConfig, Config, Error};
 
@@ -377,7 +380,83 @@ fn buffers_are_large_while_memory_is_plentiful() {
     };
     let least = (config.rx_buffer, config.tx_buffer);
     assert_eq!(buffers(0), least);
-    assert_eq!(buffers(64 * 2 * 6000), (6000, least.1));
-    assert_eq!(buffers(64 * 2 * 20_000), (20_000, 20_000));
-    assert_eq!(buffers(usize::MAX), (65_535, 65_535));
+    assert_eq!(buffers(8 * 2 * 6000), (6000, least.1));
+    assert_eq!(buffers(8 * 2 * 20_000), (20_000, 20_000));
+    assert_eq!(buffers(usize::MAX), (1_048_560, 1_048_560));
+}
+
+#[test]
+fn large_buffers_are_used_again_and_given_up_when_memory_is_short() {
+    let mut settings = config(SERVER);
+    settings.free_memory = Some(|| FREE.get());
+    FREE.set(1 << 30);
+    let pair = Pair::with(Faults::default(), settings, config(CLIENT));
+    pair.serve_echo();
+    let (server, client) = (pair.server.clone(), pair.client.clone());
+    pair.world.run(async move {
+        let spares = || server.with(|inner| inner.spare.len());
+        for round in 0..40 {
+            // What one connection has left behind is nothing to the next, which `ask` checks.
+            let mut socket = ask(&client).await;
+            assert_eq!(spares(), 0, "round {round}");
+            socket.write_all(&[round; 5000]).await.unwrap();
+            assert_eq!(read_exactly(&mut socket, 5000).await, [round; 5000]);
+            drop(socket);
+            clock::sleep_ms(100).await;
+            assert_eq!(spares(), 1, "round {round}");
+        }
+        let many = connect_often(&client, 30).await;
+        drop(many);
+        clock::sleep_ms(1000).await;
+        assert_eq!(spares(), SPARES);
+        let shortage = server.with(|inner| {
+            FREE.set(1000);
+            inner.new_socket(clock::now()).err()
+        });
+        assert_eq!((shortage, spares()), (Some(Error::OutOfMemory), 0));
+    });
+}
+
+/// Opens connections one after the other.
+async fn connect_often(client: &crate::Stack, count: usize) -> Vec<crate::TcpSocket> {
+    let mut all = Vec::new();
+    for _ in 0..count {
+        all.push(ask(client).await);
+    }
+    all
+}
+
+/// A switch learns where a host is by what it sends, and neighbours drop what they knew.
+#[test]
+fn the_network_is_told_of_an_address_when_it_or_the_link_is_new() {
+    let wire = Wire::new(Faults::default());
+    let world = World::default();
+    wire.record();
+    let (stack, mut runner) = crate::new(wire.end(0), config(SERVER)).unwrap();
+    world.spawn(async move { runner.run().await });
+    let announcements = move |wire: &Wire| {
+        let sent = wire.recorded();
+        wire.record();
+        let own = |frame: &&Vec<u8>| {
+            frame[..6] == [0xff; 6]
+                && frame[6..12] == stack.hardware_address()
+                && frame[12..14] == [8, 6]
+                && frame[20..22] == [0, 1]
+                && frame[28..32] == SERVER.octets()
+                && frame[38..42] == SERVER.octets()
+        };
+        (sent.iter().filter(own).count(), sent.len())
+    };
+    world.run(async move {
+        clock::sleep_ms(100).await;
+        assert_eq!(announcements(&wire), (1, 1), "at the start");
+        clock::sleep_ms(10_000).await;
+        assert_eq!(announcements(&wire), (0, 0), "once is enough");
+        wire.set_link(false);
+        clock::sleep_ms(100).await;
+        assert_eq!(announcements(&wire), (0, 0), "nobody would hear it");
+        wire.set_link(true);
+        clock::sleep_ms(100).await;
+        assert_eq!(announcements(&wire), (1, 1), "the link is new");
+    });
 }

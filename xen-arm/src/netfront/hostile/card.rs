@@ -7,7 +7,7 @@ use crate::{
     ring::peer,
     xenstore::tests::world::World,
 };
-use alloc::{boxed::Box, format, rc::Rc, string::String, sync::Arc, vec::Vec};
+use alloc::{boxed::Box, format, rc::Rc, string::String, sync::Arc, vec, vec::Vec};
 use core::{
     cell::{Cell, RefCell},
     future::poll_fn,
@@ -58,7 +58,7 @@ impl Bench {
         let store = world.store.clone();
         let card = world.run(async move { Netfront::new(&store, 0).await });
         let (card, grants) = (card.unwrap(), GrantTable::on_host(4).0);
-        let connection = card.connection(&world.channels, &grants);
+        let connection = card.connection(&world.channels, &grants, 8);
         let mut bench = Self {
             monitor: connection.monitor(),
             tries: Rc::default(),
@@ -113,6 +113,14 @@ impl Bench {
 
     fn sender(&self) -> transmit::Backend {
         self.with_rings(|it| transmit::Backend::new(&it.transmit, 0))
+    }
+
+    /// The stack sends a frame.
+    fn send(&mut self, frame: &[u8]) {
+        let waker = Waker::from(self.stack.clone());
+        let token = self.card.transmit(&mut Context::from_waker(&waker));
+        let token = token.expect("there is room");
+        token.consume(frame.len(), |place| place.copy_from_slice(frame));
     }
 
     /// The stack asks for a frame; when there is one, it answers with `answer`.
@@ -182,6 +190,35 @@ fn frames_pass_both_ways() {
         let counters = bench.card.counters();
         assert_eq!((counters.rx_frames, counters.tx_frames), (300, 300));
         assert_eq!((counters.rx_errors, counters.tx_errors), (0, 0));
+    }
+}
+
+#[test]
+fn segments_go_and_come_together_where_the_backend_can() {
+    let gso = [&ALL[..], &["feature-gso-tcpv4"]].concat();
+    for (features, together) in [(&gso[..], true), (&ALL[..], false), (&gso[3..], false)] {
+        let features = [&ALL[..1], features].concat();
+        let mut bench = Bench::connected(&features);
+        assert_eq!(bench.frontend("feature-gso-tcpv4"), "1");
+        for number in 0..3 {
+            bench.send(&transmit::tcp(1, 1000 * number, 0, 1000));
+        }
+        // The connection's task lets them go.
+        bench.world.settle();
+        let mut sender = bench.sender();
+        let mut frames = core::iter::from_fn(|| sender.take());
+        let sizes: Vec<_> = frames.by_ref().map(|it| it.segment_size).collect();
+        let expected = if together {
+            vec![Some(1000)]
+        } else {
+            vec![None; 3]
+        };
+        assert_eq!(sizes, expected, "{features:?}");
+        let mut receiver = bench.receiver();
+        let long = receive::frame(1, 65_000);
+        assert!(receiver.deliver(&long, &receive::Way::cut(65_000, 4096, 0)));
+        receiver.publish(0);
+        assert_eq!(bench.receive(None), Some(long));
     }
 }
 

@@ -4,10 +4,14 @@ use super::{BACKEND, Broken, ROUNDS, SLOTS, Standing, grants};
 use crate::{
     hostile::{Script, pattern},
     memory::SharedMemory,
-    netfront::{Counters, offload, transmit::Transmit},
+    netfront::{Counters, features::Cut, offload, transmit::Transmit},
     ring::peer,
 };
-use alloc::{collections::BTreeMap, vec, vec::Vec};
+use alloc::{
+    collections::{BTreeMap, VecDeque},
+    vec,
+    vec::Vec,
+};
 use core::sync::atomic::Ordering;
 
 /// `NETTXF_*` (`io/netif.h`)
@@ -15,7 +19,13 @@ mod flag {
     pub(super) const CHECKSUM_BLANK: u16 = 1;
     pub(super) const DATA_VALIDATED: u16 = 2;
     pub(super) const MORE_DATA: u16 = 4;
+    pub(super) const EXTRA_INFO: u16 = 8;
 }
+
+/// `NETIF_RSP_NULL`
+const NO_RESPONSE: i16 = 1;
+/// Bytes of the headers of the TCP frames that are sent here.
+const HEADERS: usize = 54;
 
 /// Bytes of a page.
 const PAGE: usize = 4096;
@@ -46,6 +56,67 @@ pub(super) struct Taken {
     pub(super) frame: Vec<u8>,
     flags: u16,
     pub(super) ids: Vec<u16>,
+    /// Bytes of data of the segments that it is to be cut into.
+    pub(super) segment_size: Option<u16>,
+}
+
+impl Taken {
+    /// Cuts the frame as whoever puts it on a wire does, checksums and all.
+    fn cut(&self) -> Vec<Vec<u8>> {
+        let Some(size) = self.segment_size else {
+            return vec![whole(self.frame.clone())];
+        };
+        let (headers, data) = self.frame.split_at(HEADERS);
+        assert!(data.len() > size.into(), "no need to cut");
+        let mut at = 0;
+        let mut segments = Vec::new();
+        for piece in data.chunks(size.into()) {
+            let mut frame = [headers, piece].concat();
+            let sequence = u32::from_be_bytes(headers[38..42].try_into().unwrap());
+            frame[38..42].copy_from_slice(&sequence.wrapping_add(at as u32).to_be_bytes());
+            at += piece.len();
+            if at < data.len() {
+                frame[47] &= !(PSH | FIN);
+            }
+            segments.push(whole(frame));
+        }
+        segments
+    }
+}
+
+/// TCP's flags.
+const FIN: u8 = 1;
+const PSH: u8 = 8;
+
+/// Sets a TCP frame's length, and fills in its checksums.
+fn whole(mut frame: Vec<u8>) -> Vec<u8> {
+    if is_tcp(&frame) {
+        let total = (frame.len() - 14) as u16;
+        frame[16..18].copy_from_slice(&total.to_be_bytes());
+        frame[24..26].fill(0);
+        let sum = !landfall_checksum::sum(&frame[14..34]);
+        frame[24..26].copy_from_slice(&sum.to_be_bytes());
+    }
+    offload::fill(&mut frame);
+    frame
+}
+
+fn is_tcp(frame: &[u8]) -> bool {
+    frame.len() >= HEADERS && frame[12..15] == [8, 0, 0x45] && frame[23] == 6
+}
+
+/// A segment of TCP over IPv4 with ACK and `flags`.
+pub(super) fn tcp(port: u16, sequence: u32, flags: u8, data: usize) -> Vec<u8> {
+    let mut frame = pattern(sequence, HEADERS + data);
+    frame[..12].fill(2);
+    frame[12..24].copy_from_slice(&[8, 0, 0x45, 0, 0, 0, 0, 0, 0x40, 0, 64, 6]);
+    frame[26..36].copy_from_slice(&[10, 0, 0, 1, 10, 0, 0, 2, 0, 80]);
+    frame[36..38].copy_from_slice(&port.to_be_bytes());
+    frame[38..42].copy_from_slice(&sequence.to_be_bytes());
+    frame[42..46].fill(7);
+    frame[46..50].copy_from_slice(&[0x50, 0x10 | flags, 1, 0]);
+    frame[52..54].fill(0);
+    whole(frame)
 }
 
 /// A backend's end of the ring.
@@ -54,6 +125,8 @@ pub(super) struct Backend {
     pages: BTreeMap<u32, SharedMemory>,
     /// Requests that were not answered, by their ids.
     lent: BTreeMap<u16, Lent>,
+    /// Slots with extra infos that were not answered.
+    extras: u32,
     /// It has answered what it was not asked: the driver may take anything for answered.
     confused: bool,
     /// Of the next request.
@@ -70,10 +143,16 @@ impl Backend {
             ring,
             pages: pages.into_iter().collect(),
             lent: BTreeMap::new(),
+            extras: 0,
             confused: false,
             seen: first,
             next: first,
         }
+    }
+
+    /// Maps what `transmit` has shared since.
+    fn look(&mut self, transmit: &Transmit) {
+        self.pages = transmit.peer().1.into_iter().collect();
     }
 
     fn request(&self, index: u32) -> Request {
@@ -97,14 +176,18 @@ impl Backend {
         let first = self.request(self.seen);
         let mut taken = Taken {
             frame: Vec::new(),
-            flags: first.flags & !flag::MORE_DATA,
+            flags: first.flags & !(flag::MORE_DATA | flag::EXTRA_INFO),
             ids: Vec::new(),
+            segment_size: None,
         };
         loop {
             assert_ne!(self.seen, published, "a frame is published whole");
             let request = self.request(self.seen);
             self.seen = self.seen.wrapping_add(1);
             taken.ids.push(request.id);
+            if request.flags & flag::EXTRA_INFO != 0 {
+                taken.segment_size = Some(self.segment_size(published));
+            }
             let more = request.flags & flag::MORE_DATA != 0;
             let size = match taken.ids.len() {
                 // The first has the size of all: its own part is what the others leave.
@@ -119,6 +202,18 @@ impl Backend {
         assert!(taken.ids.len() <= MOST_SLOTS);
         assert_eq!(taken.frame.len(), first.size);
         Some(taken)
+    }
+
+    /// Takes the extra info that follows: the size of the segments of a frame of TCP over IPv4.
+    fn segment_size(&mut self, published: u32) -> u16 {
+        assert_ne!(self.seen, published, "a frame is published whole");
+        let slot = peer::slot(self.seen, SLOTS, 12);
+        let word = |offset| self.ring.u32(slot + offset).load(Ordering::Relaxed);
+        self.seen = self.seen.wrapping_add(1);
+        self.extras += 1;
+        // `XEN_NETIF_EXTRA_TYPE_GSO` without more, and `XEN_NETIF_GSO_TYPE_TCPV4`.
+        assert_eq!((word(0) & 0xffff, word(4)), (1, 1));
+        (word(0) >> 16) as u16
     }
 
     /// Returns the sizes of all requests that follow `first` in its frame.
@@ -160,9 +255,20 @@ impl Backend {
         }
     }
 
+    /// Answers an extra info.
+    fn answer_extra(&mut self, id: u16) {
+        self.confused |= self.extras == 0;
+        self.extras = self.extras.saturating_sub(1);
+        self.respond(id, NO_RESPONSE);
+    }
+
     /// Answers a request, and gives back what it lent.
     pub(super) fn answer(&mut self, id: u16, status: i16) {
         self.confused |= self.lent.remove(&id).is_none() || self.next == self.seen;
+        self.respond(id, status);
+    }
+
+    fn respond(&mut self, id: u16, status: i16) {
         let slot = peer::slot(self.next, SLOTS, 12);
         let response = u32::from(id) | u32::from(status.cast_unsigned()) << 16;
         self.ring.u32(slot).store(response, Ordering::Relaxed);
@@ -180,15 +286,26 @@ struct Match {
     backend: Backend,
     counters: Counters,
     longest: usize,
-    checksum_offload: bool,
+    cut: Cut,
     standing: Standing,
     /// Whether the driver said that there is room.
     room: bool,
+    /// Frames that were sent and that the backend has not seen.
+    sent: VecDeque<Vec<u8>>,
 }
 
 impl Match {
-    fn new(longest: usize, checksum_offload: bool, rounds: u32) -> Self {
-        let transmit = Transmit::new(&grants(), BACKEND, longest, checksum_offload);
+    #[cfg(test)]
+    fn new(longest: usize, checksums: bool, rounds: u32) -> Self {
+        let cut = Cut {
+            checksums,
+            long_frames: 0,
+        };
+        Self::with(longest, cut, rounds)
+    }
+
+    fn with(longest: usize, cut: Cut, rounds: u32) -> Self {
+        let transmit = Transmit::new(&grants(), BACKEND, longest, cut);
         let mut transmit = transmit.expect("there are grants");
         transmit.age(rounds);
         Self {
@@ -196,9 +313,10 @@ impl Match {
             transmit,
             counters: Counters::default(),
             longest: longest.min(usize::from(u16::MAX)),
-            checksum_offload,
+            cut,
             standing: Standing::Fair,
             room: false,
+            sent: VecDeque::new(),
         }
     }
 
@@ -217,7 +335,8 @@ impl Match {
         false
     }
 
-    /// Sends a frame, for which there must be room; returns what the backend makes of it.
+    /// Sends a frame, for which there must be room; returns what the backend makes of it, where it must
+    /// come at once.
     fn send(&mut self, frame: &[u8]) -> Option<Taken> {
         let sent = self.counters.tx_frames;
         self.transmit
@@ -227,6 +346,11 @@ impl Match {
         self.room = false;
         let fits = frame.len() <= self.longest;
         assert_eq!(self.counters.tx_frames - sent, u64::from(fits));
+        if self.cut.long_frames > 0 {
+            self.sent.extend(fits.then(|| frame.to_vec()));
+            self.collect();
+            return None;
+        }
         let taken = self.backend.take();
         assert_eq!(taken.is_some(), fits);
         let taken = taken?;
@@ -237,11 +361,48 @@ impl Match {
         Some(taken)
     }
 
+    /// Has the backend take what is there: what was sent, in this order. Returns how many segments each
+    /// frame had.
+    fn collect(&mut self) -> Vec<usize> {
+        let mut lengths = Vec::new();
+        self.backend.look(&self.transmit);
+        while let Some(taken) = self.backend.take() {
+            let blank = flag::CHECKSUM_BLANK | flag::DATA_VALIDATED;
+            let long = taken.segment_size.is_some();
+            assert!(!long || taken.flags == blank, "{:#x}", taken.flags);
+            let segments = taken.cut();
+            lengths.push(segments.len());
+            for (number, segment) in segments.iter().enumerate() {
+                let mut sent = self.sent.pop_front().expect("nothing is sent twice");
+                if number + 1 < segments.len() {
+                    // Said by the last for all.
+                    sent[47] &= !(PSH | FIN);
+                }
+                let sent = if long {
+                    whole(sent)
+                } else {
+                    self.expected(&sent).0
+                };
+                let got = if long { segment } else { &taken.frame };
+                assert!(*got == sent, "segment {number} of {}", segments.len());
+            }
+        }
+        lengths
+    }
+
+    /// Nothing waits any more; returns how many segments each frame had that did.
+    fn flush(&mut self) -> Vec<usize> {
+        self.transmit.must_notify();
+        let lengths = self.collect();
+        assert!(self.sent.is_empty());
+        lengths
+    }
+
     /// Returns how a frame goes out, and with which flags.
     fn expected(&self, frame: &[u8]) -> (Vec<u8>, u16) {
         let mut frame = frame.to_vec();
-        let blank = self.checksum_offload && offload::leave_blank(&mut frame);
-        if !self.checksum_offload {
+        let blank = self.cut.checksums && offload::leave_blank(&mut frame);
+        if !self.cut.checksums {
             offload::fill(&mut frame);
         }
         let blank_flags = flag::CHECKSUM_BLANK | flag::DATA_VALIDATED;
@@ -266,8 +427,16 @@ pub(super) fn frame(seed: u32, length: usize, tcp: bool) -> Vec<u8> {
 pub fn transmit(script: &[u8]) {
     let mut script = Script::new(script);
     let longest = [60, 1514, 4096, 9014, 65_535, 80_000][usize::from(script.u8() % 6)];
-    let (offload, rounds) = (script.u8().is_multiple_of(2), script.u8() % 2);
-    let mut game = Match::new(longest, offload, [0, ROUNDS][usize::from(rounds)]);
+    let (checksums, rounds) = (script.u8().is_multiple_of(2), script.u8());
+    let long_frames = match checksums {
+        true => usize::from(rounds >> 1) % 9,
+        false => 0,
+    };
+    let cut = Cut {
+        checksums,
+        long_frames,
+    };
+    let mut game = Match::with(longest, cut, [0, ROUNDS][usize::from(rounds % 2)]);
     while !script.is_over() && !matches!(game.standing, Standing::Over(_)) {
         game.step(&mut script);
     }
@@ -275,8 +444,9 @@ pub fn transmit(script: &[u8]) {
 
 impl Match {
     fn step(&mut self, script: &mut Script<'_>) {
-        match script.u8() % 8 {
+        match script.u8() % 9 {
             0 | 1 => self.send_by(script),
+            8 => self.send_segments(script),
             2 => self.answer_by(script),
             3 => self.backend.publish(),
             4 => self.wild_response(script),
@@ -295,15 +465,40 @@ impl Match {
         }
     }
 
+    /// Sends segments of TCP, most of which belong together.
+    fn send_segments(&mut self, script: &mut Script<'_>) {
+        let most = self.longest.saturating_sub(HEADERS).min(1460);
+        let (mut sequence, size) = (script.u32(), script.below(most.max(1)) + 1);
+        for _ in 0..script.u8() % 64 {
+            let odd = script.u8();
+            let data = if odd & 7 == 0 {
+                script.below(size)
+            } else {
+                size
+            };
+            let flags = if odd & 0x38 == 0 { odd >> 6 } else { 0 };
+            let segment = tcp(u16::from(odd & 0xc0 == 0), sequence, flags, data);
+            sequence = sequence.wrapping_add(data as u32 + u32::from(odd == 0xff));
+            if !self.make_room() {
+                return;
+            }
+            self.send(&segment);
+        }
+    }
+
     /// Answers some requests, in any order.
     fn answer_by(&mut self, script: &mut Script<'_>) {
         for _ in 0..script.u8() % 64 {
+            if self.backend.extras > 0 && script.u8().is_multiple_of(4) {
+                self.backend.answer_extra(script.u16());
+                continue;
+            }
             let open = self.backend.lent.len();
             let pick = usize::from(script.u8()) % open.max(1);
             let Some(id) = self.backend.lent.keys().nth(pick).copied() else {
                 return;
             };
-            self.backend.answer(id, i16::from(script.u8() % 3) - 1);
+            self.backend.answer(id, -i16::from(script.u8() % 2));
         }
     }
 
@@ -327,6 +522,9 @@ impl Match {
     fn notifications(&mut self, script: &mut Script<'_>) {
         peer::set_request_event(&self.backend.ring, script.u32());
         self.transmit.must_notify();
+        if self.standing == Standing::Fair {
+            self.flush();
+        }
         self.transmit.ask_for_event();
     }
 }
