@@ -10,7 +10,7 @@ use crate::{
     platform, shutdown,
 };
 use alloc::{boxed::Box, format, string::String, vec::Vec};
-use core::{future::Future, net::Ipv4Addr, pin::Pin};
+use core::{any::Any, future::Future, net::Ipv4Addr, pin::Pin};
 use embassy_net_driver::Driver;
 use landfall_net::{Config, Runner, Stack};
 use log::{error, warn};
@@ -27,6 +27,8 @@ pub struct Devices {
     pub tasks: Vec<BoardTask>,
     /// Ready when whoever runs this machine wants it to end; `None` where nobody can say so.
     pub shutdown: Option<BoardTask>,
+    /// What [`System::board`] returns: what no other board has.
+    pub board: Option<Box<dyn Any>>,
 }
 
 /// A task of a board.
@@ -155,7 +157,7 @@ fn start(
         .tasks
         .into_iter()
         .for_each(|task| spawner.spawn(task));
-    let system = System::new(platform, network, spawner.clone(), random);
+    let system = System::new(platform, network, spawner.clone(), random, devices.board);
     let running = (app.start)(system.clone(), &words)?;
     if let Some(asked) = devices.shutdown {
         spawner.spawn(shutdown::obey(asked, system.clone()));

@@ -3,8 +3,9 @@
 use crate::{
     Error, Info, Platform, entropy::Random, executor::Spawner, heap, network::Network, shutdown,
 };
-use alloc::rc::Rc;
+use alloc::{boxed::Box, rc::Rc};
 use core::{
+    any::Any,
     cell::RefCell,
     future::{Future, poll_fn},
 };
@@ -19,6 +20,7 @@ struct Inner {
     spawner: Spawner,
     random: RefCell<Random>,
     shutdown: shutdown::Request,
+    board: Option<Box<dyn Any>>,
 }
 
 impl System {
@@ -27,6 +29,7 @@ impl System {
         network: Option<Network>,
         spawner: Spawner,
         random: Random,
+        board: Option<Box<dyn Any>>,
     ) -> Self {
         Self(Rc::new(Inner {
             platform,
@@ -34,6 +37,7 @@ impl System {
             spawner,
             random: RefCell::new(random),
             shutdown: shutdown::Request::default(),
+            board,
         }))
     }
 
@@ -45,6 +49,12 @@ impl System {
         self.0.network.clone().ok_or(Error::NoNetwork {
             board: self.0.platform.board(),
         })
+    }
+
+    /// Returns what this machine's board offers beyond what all have, if it is a `T`; each board's crate
+    /// says which. An app that asks for it is for that board.
+    pub fn board<T: Clone + 'static>(&self) -> Option<T> {
+        self.0.board.as_ref()?.downcast_ref().cloned()
     }
 
     /// Runs `future` beside the app, until it ends.

@@ -100,7 +100,9 @@ impl EventChannels {
     /// Makes a port for `remote` to bind to.
     ///
     /// # Errors
-    /// [`EventError::Xen`], [`XenError::NoSpace`] among it.
+    /// [`EventError::Xen`], [`XenError::NoSpace`] among it; [`XenError::NotPermitted`] for another guest
+    /// where guests may have to do with dom0 only, which Xen's security module SILO sees to. On Arm it
+    /// is the default; `xsm=dummy` among Xen's boot arguments allows it (`xen-command-line`).
     pub fn allocate(&self, remote: DomainId) -> Result<EventChannel, EventError> {
         let port = event_channel::allocate_unbound(remote)?;
         self.take(port, Closing::WithHandle)

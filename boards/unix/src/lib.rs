@@ -30,6 +30,7 @@ pub fn start(app: App) -> ! {
             tasks: Vec::new(),
             // Without it, the signals end the process by themselves.
             shutdown: signals::shutdown_requested().ok(),
+            board: None,
         },
         app,
     )

@@ -56,6 +56,7 @@ pub fn start(device_tree: usize, app: App) -> ! {
         network: net::init(slots),
         tasks: Vec::new(),
         shutdown: None,
+        board: None,
     };
     boot_log!("starting the app");
     landfall::run(&Virt, devices, app)

@@ -3,7 +3,7 @@
 //! Boot, as `start` does it: the device tree; the map of memory, the MMU and the heap; the console,
 //! of which Xen tells only by hypercalls, so that text from before waits; clock and interrupt
 //! controller; event channels, grant table and xenstore (`xen`); the time of day; entropy; the network
-//! cards (`net`); then the runtime. What can fail says on the console what it tries before it does.
+//! cards (`net`); then the runtime, whose `System::board` hands out [`Xen`]. What can fail says on the console what it tries before it does.
 // Bare metal only: on a host there is nothing to link it to.
 #![cfg(target_os = "none")]
 #![no_std]
@@ -18,7 +18,9 @@ mod power;
 mod time;
 mod xen;
 
-use alloc::string::String;
+pub use xen::Xen;
+
+use alloc::{boxed::Box, string::String};
 use core::task::{Context, Poll};
 use landfall::{App, Devices, ExitCode, Platform};
 use landfall_arch::{boot_log, crash};
@@ -63,7 +65,8 @@ pub fn start(device_tree: usize, app: App) -> ! {
         seed,
         network,
         tasks,
-        shutdown: Some(power::shutdown_requested(xen.store)),
+        shutdown: Some(power::shutdown_requested(xen.store.clone())),
+        board: Some(Box::new(xen)),
     };
     landfall::run(&XenVm, devices, app)
 }

@@ -27,11 +27,15 @@ use xen_arm::{
     xenstore::{NoStore, Xenstore},
 };
 
-/// The handles of all of it.
-pub(crate) struct Xen {
-    pub(crate) channels: EventChannels,
-    pub(crate) grants: GrantTable,
-    pub(crate) store: Xenstore,
+/// The handles of all of it, for drivers, and for apps that are guests of Xen only.
+#[derive(Clone, Debug)]
+pub struct Xen {
+    /// Events from and to other domains.
+    pub channels: EventChannels,
+    /// Pages that are shared with other domains.
+    pub grants: GrantTable,
+    /// What domains tell each other.
+    pub store: Xenstore,
 }
 
 /// Why this domain cannot work with Xen.

@@ -114,7 +114,7 @@ impl Network {
         }
     }
 
-    /// Connects to a TCP port of another machine.
+    /// Connects to a TCP port of another machine; waits until a network card has an address.
     ///
     /// # Errors
     /// [`Error::Network`] or [`Error::Host`]: refused, unreachable, or no answer in time.
@@ -123,6 +123,7 @@ impl Network {
             #[cfg(not(target_os = "none"))]
             Way::Host(_) => Ok(TcpSocket::from(host::connect(remote).await?)),
             Way::Stacks(stacks) => {
+                first_address(stacks).await;
                 // The card whose network has the peer, or else leads to it.
                 let mut ways = stacks.iter();
                 let way = ways

@@ -138,6 +138,7 @@ impl Scenario {
             network,
             tasks: Vec::new(),
             shutdown: self.shutdown_ms.map(asked),
+            board: None,
         }
     }
 }

@@ -143,3 +143,27 @@ fn settled(host: &XenHost) -> Holdings {
     });
     last
 }
+
+#[test]
+fn two_domains_share_a_page_and_take_it_back() {
+    let Some(host) = XenHost::open() else { return };
+    let mut offers = host.domain("offers", "share").memory(8).create();
+    let from = format!("from={}", offers.number());
+    let arguments = [from.as_str()];
+    let mut takes = host
+        .domain("takes", "share")
+        .memory(8)
+        .arguments(&arguments)
+        .create();
+    host.shell(&format!(
+        "xenstore-write /local/domain/{}/data/peer {}",
+        offers.number(),
+        takes.number()
+    ));
+    takes.wait_for_line("refused: ");
+    takes.wait_for_line("all mappings are gone");
+    assert_eq!(takes.wait_for_end(), 0, "{}", takes.console());
+    offers.wait_for_line("is kept while it is in use");
+    offers.wait_for_line("all grants are taken back");
+    assert_eq!(offers.wait_for_end(), 0, "{}", offers.console());
+}

@@ -32,7 +32,7 @@ pub(crate) struct Platform {
     pub(crate) kernel_address: u64,
     /// See `kernel_address`.
     pub(crate) initramfs_address: u64,
-    /// Xen's command line.
+    /// Xen's command line. On Arm, guests may have to do with dom0 only, unless it says `xsm=dummy`.
     pub(crate) xen_arguments: &'static str,
     /// The command line of dom0's kernel.
     pub(crate) linux_arguments: &'static str,
@@ -47,7 +47,8 @@ const ARM64: Platform = Platform {
     packages: ["xen-system-arm64", "linux-image-cloud-arm64"],
     kernel_address: 0x4900_0000,
     initramfs_address: 0x4d00_0000,
-    xen_arguments: "console=dtuart dtuart=/pl011@9000000 dom0_mem=768M dom0_max_vcpus=2 bootscrub=0",
+    xen_arguments: "console=dtuart dtuart=/pl011@9000000 dom0_mem=768M dom0_max_vcpus=2 bootscrub=0 \
+                    xsm=dummy",
     linux_arguments: "console=hvc0 rdinit=/init loglevel=4",
 };
 

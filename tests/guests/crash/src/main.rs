@@ -60,8 +60,6 @@ async fn echo(system: &landfall::System) {
 async fn fetch(system: &landfall::System, from: &str) {
     let from: SocketAddr = from.parse().expect("from=ADDRESS:PORT");
     let network = system.network().expect("a network card");
-    // Listening waits for an address, connecting does not.
-    let _listener = network.bind_tcp(from.port()).await.expect("a free port");
     let mut socket = network.connect_tcp(from).await.expect("it listens");
     let request = b"GET / HTTP/1.1\r\nHost: fetched\r\n\r\n";
     socket.write_all(request).await.expect("it reads");
