@@ -112,6 +112,8 @@ pub(crate) struct Connection {
     pub(crate) failure: Option<Error>,
     /// Whether what arrives is thrown away, because nobody will read it.
     pub(crate) discarding: bool,
+    /// Whoever writes found no room and waits for some.
+    pub(crate) full: bool,
     /// How many bytes were thrown away.
     pub(crate) discarded: usize,
     /// How many bytes were unsent when the orphan was last looked at.

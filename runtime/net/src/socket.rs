@@ -12,10 +12,14 @@ use crate::connection::{ConnectionId, Work};
 use crate::demux::Flow;
 use crate::{Error, Stack};
 
+/// Whoever found the send buffer full waits until one such part of it is free. In drips and drabs, as
+/// acknowledgements free it, each packet would be as small as the acknowledgement of the last.
+const ROOM_PART: usize = 4;
+
 /// A TCP connection.
 ///
 /// - `read` returns 0 at the end of the stream, that is after the peer's FIN.
-/// - `write` copies what fits into the send buffer, and waits while it is full.
+/// - `write` copies what fits into the send buffer; when it was full, waits until a quarter is free.
 /// - `flush` waits for nothing: what was written is sent as soon as the network task runs.
 /// - `close(Close::Write)` sends a FIN after what was written and does not wait either.
 /// - Dropping the socket closes it in good order: what was written is still delivered in the
@@ -111,12 +115,21 @@ impl TcpSocket {
                 return Poll::Ready(Err(Error::ConnectionAborted));
             };
             let failure = connection.failure;
-            match connection.socket_mut().send_slice(data) {
+            let full = connection.full;
+            let socket = connection.socket_mut();
+            let room = socket.send_capacity() - socket.send_queue();
+            if full && socket.may_send() && room < socket.send_capacity() / ROOM_PART {
+                socket.register_send_waker(cx.waker());
+                return Poll::Pending;
+            }
+            match socket.send_slice(data) {
                 Ok(0) if !data.is_empty() => {
-                    connection.socket_mut().register_send_waker(cx.waker());
+                    socket.register_send_waker(cx.waker());
+                    connection.full = true;
                     Poll::Pending
                 }
                 Ok(length) => {
+                    connection.full = false;
                     inner.kick(Work::Tcp(self.id));
                     Poll::Ready(Ok(length))
                 }

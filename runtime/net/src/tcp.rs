@@ -187,6 +187,7 @@ impl Inner {
             deadline: None,
             failure: None,
             discarding: false,
+            full: false,
             discarded: 0,
             unsent: 0,
             time_wait: None,

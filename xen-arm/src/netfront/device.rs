@@ -79,11 +79,11 @@ impl Shared {
     fn ready_or_listen<T>(
         &mut self,
         context: &Context<'_>,
-        ready: fn(&mut Rings, &mut Counters) -> Result<Option<T>, Broken>,
+        ready: impl Fn(&mut Rings, &mut Counters) -> Result<Option<T>, Broken>,
         listen: fn(&mut Rings, &Context<'_>) -> Poll<()>,
     ) -> Option<T> {
         for _ in 0..LOOKS {
-            let found = self.look(ready);
+            let found = self.look(&ready);
             if found.is_some() || self.broken.is_some() {
                 return found;
             }
@@ -99,7 +99,7 @@ impl Shared {
     /// Returns what `ready` finds; a backend that breaks the protocol is not listened to any more.
     fn look<T>(
         &mut self,
-        ready: fn(&mut Rings, &mut Counters) -> Result<Option<T>, Broken>,
+        ready: impl Fn(&mut Rings, &mut Counters) -> Result<Option<T>, Broken>,
     ) -> Option<T> {
         let rings = self.rings.as_mut().filter(|_| self.broken.is_none())?;
         ready(rings, &mut self.counters).unwrap_or_else(|why| {
@@ -132,10 +132,14 @@ impl Shared {
         )
     }
 
-    fn can_transmit(&mut self, context: &Context<'_>) -> bool {
+    fn can_transmit(
+        &mut self,
+        context: &Context<'_>,
+        room: fn(&mut Transmit, &mut Counters) -> Result<bool, Broken>,
+    ) -> bool {
         let room = self.ready_or_listen(
             context,
-            |rings, counters| Ok(rings.transmit.make_room(counters)?.then_some(())),
+            |rings, counters| Ok(room(&mut rings.transmit, counters)?.then_some(())),
             |rings, context| {
                 if rings.transmit.ask_for_event() {
                     return Poll::Ready(());
@@ -159,7 +163,7 @@ impl Driver for Netfront {
     fn receive(&mut self, context: &mut Context<'_>) -> Option<(RxToken<'_>, TxToken<'_>)> {
         let mut shared = self.shared.borrow_mut();
         // A frame may need an answer: without room for one it waits in the ring.
-        if !shared.can_transmit(context) {
+        if !shared.can_transmit(context, Transmit::make_room) {
             return None;
         }
         let length = shared.receive(context)?;
@@ -174,7 +178,8 @@ impl Driver for Netfront {
     }
 
     fn transmit(&mut self, context: &mut Context<'_>) -> Option<TxToken<'_>> {
-        let room = self.shared.borrow_mut().can_transmit(context);
+        let mut shared = self.shared.borrow_mut();
+        let room = shared.can_transmit(context, Transmit::make_long_room);
         room.then_some(TxToken {
             shared: &self.shared,
         })

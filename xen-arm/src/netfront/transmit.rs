@@ -225,10 +225,25 @@ impl Transmit {
     /// # Errors
     /// [`Broken`]: the backend broke the protocol.
     pub(super) fn make_room(&mut self, counters: &mut Counters) -> Result<bool, Broken> {
-        if self.free.is_empty() || self.long.is_used_up() {
+        if self.free.is_empty() || self.waits_for_long() {
             self.reclaim(counters)?;
         }
         Ok(!self.free.is_empty())
+    }
+
+    /// The same for what may become a long frame: while all long buffers are on their way it waits for
+    /// one, for short frames would be a detour.
+    ///
+    /// # Errors
+    /// [`Broken`]: the backend broke the protocol.
+    pub(super) fn make_long_room(&mut self, counters: &mut Counters) -> Result<bool, Broken> {
+        Ok(self.make_room(counters)? && !self.waits_for_long())
+    }
+
+    /// Returns whether long buffers are all on their way.
+    fn waits_for_long(&self) -> bool {
+        let some = self.unanswered.len() > self.layout.buffers;
+        some && self.long.is_used_up() && self.long.growing.is_none()
     }
 
     fn reclaim(&mut self, counters: &mut Counters) -> Result<(), Broken> {
