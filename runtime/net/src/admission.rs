@@ -100,12 +100,7 @@ impl Inner {
                 Ok(()) => return Ok(prepare(fresh(buffers)?, &self.config)),
                 Err(shortage) => shortage,
             };
-            if self.spare.pop().is_some() {
-                continue;
-            }
-            if let Some(&(_, id)) = self.time_wait.first() {
-                self.counters.time_wait_evicted += 1;
-                self.remove(id);
+            if self.spare.pop().is_some() || self.evict_time_wait() {
                 continue;
             }
             let oldest = self

@@ -5,13 +5,13 @@
 use core::task::Context;
 
 use embassy_net_driver::{Driver, TxToken};
-use smoltcp::wire::{
-    ArpOperation, ArpPacket, ArpRepr, EthernetAddress, EthernetFrame, EthernetProtocol,
-    EthernetRepr,
-};
 
+use crate::demux::ETHERTYPE_ARP;
 use crate::device::Meter;
 use crate::stack::Inner;
+
+/// Bytes of an Ethernet frame with an ARP packet.
+const LENGTH: usize = 42;
 
 impl Inner {
     /// Sends the announcement that is due, if there is an address and the device has room.
@@ -24,28 +24,27 @@ impl Inner {
             return;
         };
         self.announcement_due = false;
-        let hardware = EthernetAddress(self.hardware);
-        let ethernet = EthernetRepr {
-            src_addr: hardware,
-            dst_addr: EthernetAddress::BROADCAST,
-            ethertype: EthernetProtocol::Arp,
-        };
-        let arp = ArpRepr::EthernetIpv4 {
-            operation: ArpOperation::Request,
-            source_hardware_addr: hardware,
-            source_protocol_addr: address.address,
-            target_hardware_addr: EthernetAddress([0; 6]),
-            target_protocol_addr: address.address,
-        };
-        let length = ethernet.buffer_len() + arp.buffer_len();
-        token.consume(length, |bytes| {
-            let mut frame = EthernetFrame::new_unchecked(bytes);
-            ethernet.emit(&mut frame);
-            arp.emit(&mut ArpPacket::new_unchecked(frame.payload_mut()));
+        let (hardware, address) = (self.hardware, address.address.octets());
+        token.consume(LENGTH, |frame| {
+            // To everybody: a request for the own address (RFC 826).
+            let parts: [&[u8]; 8] = [
+                &[0xff; 6],
+                &hardware,
+                &ETHERTYPE_ARP,
+                // Ethernet and IPv4, their addresses of 6 and 4 bytes, a request.
+                &[0, 1, 8, 0, 6, 4, 0, 1],
+                &hardware,
+                &address,
+                &[0; 6],
+                &address,
+            ];
+            for (place, byte) in frame.iter_mut().zip(parts.into_iter().flatten()) {
+                *place = *byte;
+            }
         });
         self.count_sent(Meter {
             frames: 1,
-            bytes: length as u64,
+            bytes: LENGTH as u64,
             ..Meter::default()
         });
     }

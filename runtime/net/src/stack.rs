@@ -168,8 +168,9 @@ pub(crate) struct Inner {
     #[expect(clippy::vec_box, reason = "the table's boxes move here as they are")]
     pub(crate) spare: Vec<Box<Connection>>,
     pub(crate) listeners: BTreeMap<u16, Backlog>,
-    /// Connections in TIME-WAIT, by when they came there.
-    pub(crate) time_wait: BTreeSet<(Instant, ConnectionId)>,
+    /// Connections in TIME-WAIT, by when they came there. (Of the timers' type: each other would be
+    /// more code.)
+    pub(crate) time_wait: BTreeSet<(Instant, Work)>,
     pub(crate) datagrams: BTreeMap<u16, Datagrams>,
     /// The socket set for everything that has no socket of its own.
     pub(crate) control: Endpoint,

@@ -208,7 +208,7 @@ impl Inner {
             backlog.queue.remove(&id);
         }
         if let Some(since) = connection.time_wait.take() {
-            self.time_wait.remove(&(since, id));
+            self.time_wait.remove(&(since, work));
         }
         if let Some(at) = connection.endpoint.timer.take() {
             self.timers.remove(&(at, work));
@@ -272,16 +272,24 @@ impl Inner {
         }
         connection.time_wait = Some(now);
         connection.deadline = None;
-        self.time_wait.insert((now, id));
+        self.time_wait.insert((now, Work::Tcp(id)));
         while self.time_wait.len() > self.config.max_time_wait
             || self.time_wait.len() > FEW_TIME_WAIT && self.time_wait_is_costly()
         {
-            let Some(&(_, oldest)) = self.time_wait.first() else {
+            if !self.evict_time_wait() {
                 return;
-            };
-            self.counters.time_wait_evicted += 1;
-            self.remove(oldest);
+            }
         }
+    }
+
+    /// Removes the connection that has been in TIME-WAIT for the longest; returns whether there was one.
+    pub(crate) fn evict_time_wait(&mut self) -> bool {
+        let Some(&(_, Work::Tcp(oldest))) = self.time_wait.first() else {
+            return false;
+        };
+        self.counters.time_wait_evicted += 1;
+        self.remove(oldest);
+        true
     }
 
     /// Lets go of a connection that an app held. What was written is still delivered.
