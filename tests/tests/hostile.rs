@@ -58,9 +58,9 @@ fn quiet(address: SocketAddr) -> u64 {
                 .and_then(Value::as_u64)
                 .expect("a guest counts this")
         };
-        let sockets = ["half_open", "open", "closing", "time_wait"]
+        let sockets = ["half_open", "open", "closing", "time_wait", "spare"]
             .map(|state| count(&format!("/sockets/tcp/{state}")));
-        if sockets == [0, 1, 0, 0] {
+        if sockets == [0, 1, 0, 0, 0] {
             return count("/heap/used");
         }
         assert!(Instant::now() < end, "long after it is {info}");
@@ -424,9 +424,10 @@ fn random_frames(namespace: &Namespace, address: SocketAddr) {
             .expect("an answer")
             .json()["heap"]["used"]
             .as_u64();
-        // A thousand half-open connections may hold their buffers for a while.
+        // A thousand half-open connections may hold their buffers for a while, the first of them large ones,
+        // but not all that there is.
         assert!(
-            used.is_some_and(|used| used < 24 << 20),
+            used.is_some_and(|used| used < 48 << 20),
             "after batch {batch} (seed {SEED}): {used:?} bytes"
         );
     }

@@ -30,9 +30,9 @@ fn the_service_on_virt() {
             .unwrap_or_else(|| panic!("{info}"))
     };
     assert_eq!(heap("used") + heap("free"), heap("total"), "{info}");
-    // Nearly all of the 64 MiB, and most of that is free.
+    // Nearly all of the 64 MiB. Connections have large buffers while there is plenty, but half is kept.
     assert!((48 << 20..64 << 20).contains(&heap("total")), "{info}");
-    assert!((1..8 << 20).contains(&heap("used")), "{info}");
+    assert!((1..36 << 20).contains(&heap("used")), "{info}");
     // The connection that asks, and perhaps one that has not quite ended.
     let open = info["sockets"]["tcp"]["open"]
         .as_u64()

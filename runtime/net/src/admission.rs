@@ -9,7 +9,7 @@ use alloc::vec::Vec;
 
 use smoltcp::socket::tcp::{self, CongestionControl};
 
-use crate::clock::{Duration, Instant};
+use crate::clock::{self, Duration, Instant};
 use crate::config::{Buffers, milliseconds, rx_capacity};
 use crate::connection::{Connection, ConnectionId, Owner};
 use crate::demux::Flow;
@@ -21,9 +21,11 @@ use crate::{Config, Error};
 /// early one is cut off; in a flood each client still gets its turn.
 const HALF_OPEN_MINIMUM: Duration = Duration::from_millis(250);
 /// So many half-open connections are a crowd: those that come then get the least memory.
-const CROWD: usize = 32;
+const CROWD: usize = 8;
 /// Sockets that are kept without a connection, at most.
-pub(crate) const SPARES: usize = 16;
+pub(crate) const SPARES: usize = 8;
+/// How long, after the last came: in a row of connections there is always one.
+const SPARE_LIFE: Duration = Duration::from_secs(1);
 /// What a connection takes from the heap beside its buffers, generously.
 const CONNECTION_OVERHEAD: usize = 2048;
 /// A send buffer up to this many bytes needs no congestion control: it is the initial window of
@@ -145,9 +147,18 @@ impl Inner {
         free.saturating_sub(self.free_at_start / 2)
     }
 
-    /// Returns whether connections in TIME-WAIT keep so much memory that new ones get none.
+    /// Returns whether connections in TIME-WAIT should rather make room for new ones: half of what there is
+    /// to give away is given.
     pub(crate) fn time_wait_is_costly(&self) -> bool {
-        self.config.free_memory.is_some() && self.plentiful() == 0
+        self.config.free_memory.is_some() && self.plentiful() < self.free_at_start / 4
+    }
+
+    /// Lets go of what was kept for other connections, when its time has come.
+    pub(crate) fn expire_spares(&mut self, now: Instant) {
+        if self.spare_until.is_some_and(|until| until <= now) {
+            self.spare.clear();
+            self.spare_until = None;
+        }
     }
 
     /// Keeps the socket of a connection that is over, if its buffers are large: to fill others with
@@ -159,6 +170,7 @@ impl Inner {
             // Whoever waits for it is told.
             socket.abort();
             self.spare.push(connection);
+            self.spare_until = Some(clock::now() + SPARE_LIFE);
         }
     }
 

@@ -67,10 +67,12 @@ pub struct ConnectionCounts {
     pub orphaned: usize,
     /// In TIME-WAIT.
     pub time_wait: usize,
+    /// Over, and kept for a moment because their large buffers may serve others.
+    pub spare: usize,
 }
 
 impl ConnectionCounts {
-    /// Returns how many connections there are in all.
+    /// Returns how many connections there are in all, apart from those that are over.
     pub fn total(&self) -> usize {
         self.half_open + self.unaccepted + self.open + self.orphaned + self.time_wait
     }

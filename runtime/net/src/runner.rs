@@ -68,6 +68,7 @@ impl<D: Driver> Runner<D> {
             let now = clock::now();
             inner.watch_link(device.link_state(cx), link_up, now);
             inner.expire(now);
+            inner.expire_spares(now);
             if *link_up == Some(true) {
                 inner.announce(device, cx);
             }
@@ -76,7 +77,7 @@ impl<D: Driver> Runner<D> {
             // The device wakes this task when it has a frame or room; the rest is for us to ask.
             if more_in || more_out {
                 cx.waker().wake_by_ref();
-            } else if let Some(&(at, _)) = inner.timers.first() {
+            } else if let Some(at) = inner.next_timer() {
                 if at <= now {
                     cx.waker().wake_by_ref();
                 } else {
@@ -123,6 +124,12 @@ impl Inner {
                 self.mark(work);
             }
         }
+    }
+
+    /// Returns when there is something to do next.
+    fn next_timer(&self) -> Option<Instant> {
+        let first = self.timers.first().map(|&(at, _)| at);
+        first.into_iter().chain(self.spare_until).min()
     }
 
     /// Takes a batch of frames from the device. Returns whether there may be more.

@@ -110,7 +110,10 @@ impl Stack {
 
     /// Counts the TCP connections by stage. It looks at each, so not for every request.
     pub fn connections(&self) -> ConnectionCounts {
-        self.with(|inner| inner.connections.count())
+        self.with(|inner| ConnectionCounts {
+            spare: inner.spare.len(),
+            ..inner.connections.count()
+        })
     }
 }
 
@@ -167,6 +170,8 @@ pub(crate) struct Inner {
     /// Connections that are over, for their sockets with large buffers.
     #[expect(clippy::vec_box, reason = "the table's boxes move here as they are")]
     pub(crate) spare: Vec<Box<Connection>>,
+    /// Until when those are kept, if there are any.
+    pub(crate) spare_until: Option<Instant>,
     pub(crate) listeners: BTreeMap<u16, Backlog>,
     /// Connections in TIME-WAIT, by when they came there. (Of the timers' type: each other would be
     /// more code.)
@@ -220,6 +225,7 @@ impl Inner {
             connections: Table::default(),
             flows: BTreeMap::new(),
             spare: Vec::with_capacity(SPARES),
+            spare_until: None,
             listeners: BTreeMap::new(),
             time_wait: BTreeSet::new(),
             datagrams: BTreeMap::new(),
