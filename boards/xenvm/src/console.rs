@@ -15,6 +15,10 @@ use xen_arm::{Frame, console::Console, events::EventChannels, hypercall, memory:
 /// Enough for the boot log up to the MMU.
 const WAITING: usize = 1024;
 
+#[expect(
+    clippy::large_enum_variant,
+    reason = "a static, before there is a heap"
+)]
 enum State {
     /// Not found yet; so many bytes wait.
     Early([u8; WAITING], usize),
