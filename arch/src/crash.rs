@@ -47,8 +47,8 @@ pub fn stop(code: u8) -> ! {
 
 /// Prints return addresses as offsets in the image, which are addresses in its ELF file.
 ///
-/// Follows the frame records (AAPCS64, 6.4.6 "The frame pointer") from `frame` on as long as they
-/// lie in one of the image's stacks, in rising order.
+/// Follows the frame records (AAPCS64, 6.4.6 "The frame pointer"; on ARMv7 AAPCS32, 6.2.1.4, with r11) from
+/// `frame` on as long as they lie in one of the image's stacks, in rising order.
 pub(crate) fn print_backtrace(program_counter: Option<u64>, mut frame: u64) {
     let layout = image::layout();
     let mut lines = Backtrace {
@@ -109,15 +109,18 @@ impl Backtrace {
 
 /// Returns the frame record at `frame` when it lies in a stack.
 fn frame_record(frame: u64, layout: &Layout) -> Option<(u64, u64)> {
+    const WORD: u64 = size_of::<usize>() as u64;
     let inside = |stack: &core::ops::Range<u64>| {
-        stack.contains(&frame) && stack.contains(&(frame + 15)) && frame.is_multiple_of(8)
+        let end = frame.saturating_add(2 * WORD - 1);
+        stack.contains(&frame) && stack.contains(&end) && frame.is_multiple_of(WORD)
     };
     if !inside(&layout.stack) && !inside(&layout.exception_stack) {
         return None;
     }
-    let record = frame as *const u64;
+    let record = frame as *const usize;
     // SAFETY: Two aligned words within a stack of this image, which is mapped.
-    unsafe { Some((record.read(), record.add(1).read())) }
+    let (next, address) = unsafe { (record.read(), record.add(1).read()) };
+    Some((next as u64, address as u64))
 }
 
 #[panic_handler]

@@ -38,3 +38,24 @@ pub fn layout() -> Layout {
         exception_stack: address!(__exception_stack_bottom)..address!(__exception_stack_top),
     }
 }
+
+impl Layout {
+    /// Says what is at an address, where it is a place that faults tell something by.
+    pub(crate) fn describe(&self, address: u64) -> Option<&'static str> {
+        const PAGE: u64 = crate::translation::PAGE;
+        let guard = |stack: &Range<u64>| stack.start - PAGE..stack.start;
+        if address < PAGE {
+            Some("the unmapped first page (a null pointer)")
+        } else if guard(&self.stack).contains(&address) {
+            Some("the guard page below the stack: stack overflow")
+        } else if guard(&self.exception_stack).contains(&address) {
+            Some("the guard page below the exception stack: stack overflow")
+        } else if self.text.contains(&address) {
+            Some("code, which is read-only")
+        } else if self.rodata.contains(&address) {
+            Some("constants, which are read-only and not executable")
+        } else {
+            None
+        }
+    }
+}

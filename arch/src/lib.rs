@@ -1,8 +1,8 @@
 //! The CPU under a bare-metal image: boot entry, exception vectors, MMU, caches and barriers,
 //! generic timer, PSCI.
 //!
-//! `aarch64/` holds one file per concern; another CPU's folder holds the same file names, so that
-//! two can be read side by side. This crate is the only place with `cfg(target_arch)`: what it
+//! `aarch64/` and `armv7/` hold one file per concern, with the same names, so that the two can be read side
+//! by side. This crate is the only place with `cfg(target_arch)`: what it
 //! exports is the same on every CPU. Boards call it; it calls nobody but the board's
 //! `landfall_start`, which `#[landfall::main]` defines.
 //!
@@ -16,10 +16,16 @@ extern crate std;
 
 #[cfg(all(target_os = "none", target_arch = "aarch64"))]
 mod aarch64;
+#[cfg(all(target_os = "none", target_arch = "arm"))]
+mod armv7;
 #[cfg(all(target_os = "none", target_arch = "aarch64"))]
-use aarch64::frame_pointer;
-#[cfg(all(target_os = "none", target_arch = "aarch64"))]
-pub use aarch64::{cpu_name, interrupt_pending, mmu, psci, semihosting, timer, wait_for_interrupt};
+use aarch64 as cpu;
+#[cfg(all(target_os = "none", target_arch = "arm"))]
+use armv7 as cpu;
+#[cfg(target_os = "none")]
+use cpu::frame_pointer;
+#[cfg(target_os = "none")]
+pub use cpu::{cpu_name, interrupt_pending, mmu, semihosting, timer, wait_for_interrupt};
 
 pub mod console;
 #[cfg(target_os = "none")]
@@ -28,4 +34,6 @@ pub mod crash;
 mod critical;
 #[cfg(target_os = "none")]
 pub mod image;
+#[cfg(target_os = "none")]
+pub mod psci;
 pub mod translation;

@@ -117,7 +117,8 @@ impl Memory {
         use bits::*;
         let normal = ATTRIBUTES_NORMAL | INNER_SHAREABLE | ACCESSED | VALID;
         match self {
-            Self::Code => normal | READ_ONLY | EXECUTE_NEVER,
+            // Not EXECUTE_NEVER: on ARMv7 that bit counts for all. There is no EL0 that it could keep out.
+            Self::Code => normal | READ_ONLY,
             Self::Constants => normal | READ_ONLY | EXECUTE_NEVER | PRIVILEGED_EXECUTE_NEVER,
             Self::Data => normal | EXECUTE_NEVER | PRIVILEGED_EXECUTE_NEVER,
             Self::Device => {

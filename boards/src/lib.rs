@@ -1,14 +1,16 @@
 //! The board that an app is linked with.
 //!
 //! An app depends on this crate and not on a board; `#[landfall::main]` calls `start` of the board
-//! that is re-exported here. On a host that is `unix`; bare aarch64 is `virt` unless a feature
-//! names another board.
+//! that is re-exported here. On a host that is `unix`; bare aarch64 is `virt`, bare ARMv7 `virt-armv7`,
+//! unless a feature names another board.
 #![no_std]
 #![forbid(unsafe_code)]
 
 #[cfg(not(target_os = "none"))]
 pub use landfall_unix::start;
-#[cfg(all(target_os = "none", not(feature = "xenvm")))]
+#[cfg(all(target_os = "none", target_arch = "aarch64", not(feature = "xenvm")))]
 pub use landfall_virt::start;
-#[cfg(all(target_os = "none", feature = "xenvm"))]
+#[cfg(all(target_os = "none", target_arch = "arm"))]
+pub use landfall_virt_armv7::start;
+#[cfg(all(target_os = "none", target_arch = "aarch64", feature = "xenvm"))]
 pub use landfall_xenvm::start;

@@ -1,19 +1,33 @@
 //! From ELF to the flat image that QEMU, Xen and boot loaders load.
 //!
 //! The image is the loadable segments laid out by address, the lowest first; what is only reserved
-//! (`.bss`) is not in the file. An aarch64 image starts with the Linux arm64 Image header ("ARM\x64" at
-//! byte 56; Linux Documentation/arch/arm64/booting.rst), by which its loaders know it.
+//! (`.bss`) is not in the file. It starts with the header by which its loaders know it: on aarch64 the Linux
+//! arm64 Image header (Linux Documentation/arch/arm64/booting.rst), on ARMv7 that of a zImage (Linux
+//! arch/arm/boot/compressed/head.S).
 
 use std::path::Path;
 
 use anyhow::{Context, Result, bail, ensure};
-use object::read::elf::{ElfFile64, FileHeader, ProgramHeader};
-use object::{Architecture, Endianness, Object, ObjectSection, SectionFlags, elf};
+use object::{Architecture, Object, ObjectSection, ObjectSegment, SectionFlags, elf};
 use serde::Serialize;
 
-/// Where the arm64 Image header has its magic number, and the number.
-const MAGIC_OFFSET: usize = 56;
-const MAGIC: &[u8; 4] = b"ARM\x64";
+/// The CPU that an image is for.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize)]
+#[serde(rename_all = "lowercase")]
+pub(crate) enum Cpu {
+    Aarch64,
+    Armv7,
+}
+
+impl Cpu {
+    /// Where its header has its magic number, and the number.
+    fn magic(self) -> (usize, [u8; 4]) {
+        match self {
+            Cpu::Aarch64 => (56, *b"ARM\x64"),
+            Cpu::Armv7 => (0x24, 0x016f_2818_u32.to_le_bytes()),
+        }
+    }
+}
 
 /// More than any image has; a larger span means that the link went wrong.
 const LARGEST: u64 = 256 << 20;
@@ -31,34 +45,32 @@ pub(crate) struct Section {
 
 /// An ELF file in memory.
 pub(crate) struct Elf<'data> {
-    file: ElfFile64<'data, Endianness>,
-    data: &'data [u8],
+    file: object::File<'data>,
+    cpu: Cpu,
 }
 
 impl<'data> Elf<'data> {
-    /// Reads the headers of an aarch64 ELF file.
+    /// Reads the headers of an ELF file for one of our CPUs.
     pub(crate) fn parse(data: &'data [u8]) -> Result<Self> {
-        let file =
-            ElfFile64::parse(data).context("this is no 64-bit ELF file, or a damaged one")?;
-        let architecture = file.architecture();
-        ensure!(
-            architecture == Architecture::Aarch64,
-            "this is an ELF file for {architecture:?}, and images are for Aarch64"
-        );
-        Ok(Self { file, data })
+        let file = object::File::parse(data).context("this is no ELF file, or a damaged one")?;
+        let cpu = match file.architecture() {
+            Architecture::Aarch64 => Cpu::Aarch64,
+            Architecture::Arm => Cpu::Armv7,
+            other => bail!("this is an ELF file for {other:?}, and images are for Aarch64 or Arm"),
+        };
+        Ok(Self { file, cpu })
     }
 
     /// Lays the loadable segments out as one flat image.
     pub(crate) fn flatten(&self) -> Result<Vec<u8>> {
-        let endian = self.file.endian();
         let mut segments = Vec::new();
-        for header in self.file.elf_header().program_headers(endian, self.data)? {
-            if header.p_type(endian) == elf::PT_LOAD && header.p_filesz(endian) > 0 {
-                let bytes = header
-                    .data(endian, self.data)
-                    .ok()
-                    .context("a segment lies outside of the file")?;
-                segments.push((header.p_vaddr(endian), bytes));
+        for segment in self.file.segments() {
+            let bytes = segment
+                .data()
+                .ok()
+                .context("a segment lies outside of the file")?;
+            if !bytes.is_empty() {
+                segments.push((segment.address(), bytes));
             }
         }
         segments.sort_by_key(|(address, _)| *address);
@@ -98,29 +110,45 @@ impl<'data> Elf<'data> {
     }
 }
 
-/// Writes the flat image of the ELF file at `elf` to `image`; returns its size and its sections.
-pub(crate) fn write_flat(elf: &Path, image: &Path) -> Result<(u64, Vec<Section>)> {
-    let data = std::fs::read(elf).with_context(|| format!("cannot read {}", elf.display()))?;
-    let flat = flatten_bootable(&data)
-        .with_context(|| format!("cannot make an image of {}", elf.display()))?;
-    std::fs::write(image, &flat.0).with_context(|| format!("cannot write {}", image.display()))?;
-    Ok((flat.0.len() as u64, flat.1))
+/// A flat image that was written.
+pub(crate) struct Flat {
+    /// Its size.
+    pub(crate) bytes: u64,
+    /// What it is for.
+    pub(crate) cpu: Cpu,
+    /// What is in it.
+    pub(crate) sections: Vec<Section>,
 }
 
-fn flatten_bootable(data: &[u8]) -> Result<(Vec<u8>, Vec<Section>)> {
+/// Writes the flat image of the ELF file at `elf` to `image`.
+pub(crate) fn write_flat(elf: &Path, image: &Path) -> Result<Flat> {
+    let data = std::fs::read(elf).with_context(|| format!("cannot read {}", elf.display()))?;
+    let (flat, elf) = flatten_bootable(&data)
+        .with_context(|| format!("cannot make an image of {}", elf.display()))?;
+    std::fs::write(image, &flat).with_context(|| format!("cannot write {}", image.display()))?;
+    Ok(Flat {
+        bytes: flat.len() as u64,
+        cpu: elf.cpu,
+        sections: elf.sections(),
+    })
+}
+
+fn flatten_bootable(data: &[u8]) -> Result<(Vec<u8>, Elf<'_>)> {
     let elf = Elf::parse(data)?;
     let image = elf.flatten()?;
+    let (offset, magic) = elf.cpu.magic();
     ensure!(
         image
-            .get(MAGIC_OFFSET..)
-            .is_some_and(|rest| rest.starts_with(MAGIC)),
-        "the image does not start with the arm64 Image header: no loader would take it"
+            .get(offset..)
+            .is_some_and(|rest| rest.starts_with(&magic)),
+        "the image does not start with the header of a Linux kernel for its CPU: no loader would take it"
     );
-    Ok((image, elf.sections()))
+    Ok((image, elf))
 }
 
 #[cfg(test)]
 mod tests {
+    use object::Endianness;
     use object::write::elf::{FileHeader, ProgramHeader, Writer};
 
     use super::*;

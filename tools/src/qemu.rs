@@ -1,8 +1,11 @@
-//! QEMU's command line for images of board `virt`.
+//! QEMU's command line for images of boards `virt` and `virt-armv7`.
 
 use std::ffi::OsString;
 use std::path::{Path, PathBuf};
 use std::str::FromStr;
+
+use crate::image::Cpu;
+use crate::setup::programs::{self, Program};
 
 /// The port on which apps listen when they are not told.
 pub(crate) const GUEST_PORT: u16 = 8080;
@@ -71,9 +74,20 @@ pub(crate) enum Network {
     },
 }
 
-/// A machine of board `virt`.
+impl Cpu {
+    /// The QEMU that emulates it.
+    pub(crate) fn qemu(self) -> Program {
+        match self {
+            Cpu::Aarch64 => programs::QEMU,
+            Cpu::Armv7 => programs::QEMU_32,
+        }
+    }
+}
+
+/// QEMU's machine `virt`.
 #[derive(Clone, Debug)]
 pub(crate) struct Machine {
+    qemu: Program,
     /// The flat image.
     pub(crate) image: PathBuf,
     /// The memory.
@@ -96,12 +110,17 @@ pub(crate) struct Machine {
 
 impl Machine {
     /// The machine that a command starts when it is told nothing else.
-    pub(crate) fn new(image: &Path, network: Network) -> Self {
+    pub(crate) fn new(cpu: Cpu, image: &Path, network: Network) -> Self {
+        let (gic, name) = match cpu {
+            Cpu::Aarch64 => (3, "cortex-a57"),
+            Cpu::Armv7 => (2, "cortex-a7"),
+        };
         Self {
+            qemu: cpu.qemu(),
             image: image.to_owned(),
             memory: MemorySize(64),
-            gic: 3,
-            cpu: "cortex-a57".to_owned(),
+            gic,
+            cpu: name.to_owned(),
             virtualization: false,
             network,
             gdb: None,
@@ -160,7 +179,7 @@ impl Machine {
     pub(crate) fn shown(&self) -> String {
         let words = self.words();
         let words = words.iter().map(|word| shell_word(&word.to_string_lossy()));
-        std::iter::once("qemu-system-aarch64".to_owned())
+        std::iter::once(self.qemu.name.to_owned())
             .chain(words)
             .collect::<Vec<_>>()
             .join(" ")
@@ -208,6 +227,7 @@ mod tests {
     #[test]
     fn the_command_line_names_everything() {
         let mut machine = Machine::new(
+            Cpu::Aarch64,
             Path::new("hello-virt.img"),
             Network::User {
                 host_port: 8081,
@@ -228,6 +248,7 @@ mod tests {
     #[test]
     fn a_tap_runs_no_scripts() {
         let machine = Machine::new(
+            Cpu::Armv7,
             Path::new("a.img"),
             Network::Tap {
                 name: "tap7".to_owned(),

@@ -162,27 +162,16 @@ struct Place<'a>(u64, u64, &'a Layout);
 
 impl fmt::Display for Place<'_> {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        const PAGE: u64 = crate::translation::PAGE;
         let Self(address, iss, layout) = *self;
-        let guard = |stack: &core::ops::Range<u64>| stack.start - PAGE..stack.start;
-        let what = if address < PAGE {
-            "the unmapped first page (a null pointer)"
-        } else if guard(&layout.stack).contains(&address) {
-            "the guard page below the stack: stack overflow"
-        } else if guard(&layout.exception_stack).contains(&address) {
-            "the guard page below the exception stack: stack overflow"
-        } else if layout.text.contains(&address) {
-            "code, which is read-only"
-        } else if layout.rodata.contains(&address) {
-            "constants, which are read-only and not executable"
-        } else {
-            match iss & 0b111100 {
+        let what = match layout.describe(address) {
+            Some(what) => what,
+            None => match iss & 0b111100 {
                 0b000100 => "memory that is not mapped",
                 0b001100 => "memory that does not permit it",
                 0b010000 => "an address where the bus answers with an error",
                 0b100000 => "a misaligned address",
                 _ => "memory",
-            }
+            },
         };
         write!(f, "{address:#x}, {what}")
     }

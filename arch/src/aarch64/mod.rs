@@ -4,7 +4,6 @@ mod copy;
 mod entry;
 mod exceptions;
 pub mod mmu;
-pub mod psci;
 pub mod semihosting;
 pub mod timer;
 

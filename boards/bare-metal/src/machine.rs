@@ -87,7 +87,7 @@ impl Core {
                 distributor,
                 cpu_interface,
             });
-        } else if device.is_compatible(&["arm,armv8-timer"]) {
+        } else if device.is_compatible(&["arm,armv8-timer", "arm,armv7-timer"]) {
             // Secure, non-secure, virtual, hypervisor (Linux
             // Documentation/devicetree/bindings/timer/arm,arch_timer.yaml).
             self.timer = device.interrupt(2).and_then(interrupt);

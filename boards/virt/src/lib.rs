@@ -25,6 +25,11 @@ use machine::Machine;
 
 /// Boots the machine that `device_tree` (its physical address) describes, and runs `app` on it.
 pub fn start(device_tree: usize, app: App) -> ! {
+    start_as(&Virt("virt"), device_tree, app)
+}
+
+/// The same for a board of another name, whose machine differs in its CPU only.
+pub fn start_as(board: &'static Virt, device_tree: usize, app: App) -> ! {
     crash::set_terminator(power::stop);
     let machine = match Machine::read(device_tree) {
         Ok(machine) => machine,
@@ -35,8 +40,9 @@ pub fn start(device_tree: usize, app: App) -> ! {
         }
     };
     boot_log!(
-        "Landfall {} on board virt, {}, {} MiB of RAM",
+        "Landfall {} on board {}, {}, {} MiB of RAM",
         env!("CARGO_PKG_VERSION"),
+        board.0,
         landfall_arch::cpu_name(),
         machine.core.memory.bytes() >> 20
     );
@@ -59,14 +65,15 @@ pub fn start(device_tree: usize, app: App) -> ! {
         board: None,
     };
     boot_log!("starting the app");
-    landfall::run(&Virt, devices, app)
+    landfall::run(board, devices, app)
 }
 
-struct Virt;
+/// The board, by its name.
+pub struct Virt(pub &'static str);
 
 impl Platform for Virt {
     fn board(&self) -> &'static str {
-        "virt"
+        self.0
     }
 
     fn cpu(&self) -> &'static str {

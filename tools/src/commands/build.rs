@@ -8,7 +8,7 @@ use serde::Serialize;
 
 use super::xl::DomainOptions;
 use crate::cargo::{Compilers, shown};
-use crate::image::{self, Section};
+use crate::image::{self, Cpu, Flat, Section};
 use crate::qemu::{GUEST_PORT, Machine, Network, shell_word};
 use crate::registry::{App, Board, Loader, Workspace};
 use crate::xl::Config;
@@ -52,6 +52,9 @@ pub(crate) struct Image {
     /// The file that its loader reads, for boards with one.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub(crate) config: Option<PathBuf>,
+    /// What a flat image is for.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub(crate) cpu: Option<Cpu>,
     /// The size of `path`.
     pub(crate) bytes: u64,
     /// The parts of a flat image.
@@ -139,6 +142,7 @@ fn process(executable: &Path, path: PathBuf) -> Result<Image> {
     Ok(Image {
         elf: path.clone(),
         config: None,
+        cpu: None,
         bytes: path.metadata()?.len(),
         path,
         sections: Vec::new(),
@@ -153,16 +157,21 @@ fn machine(executable: &Path, stem: &Path) -> Result<Image> {
         stem.with_added_extension("elf"),
     );
     copy(executable, &elf)?;
-    let (bytes, sections) = image::write_flat(&elf, &path)?;
+    let Flat {
+        bytes,
+        cpu,
+        sections,
+    } = image::write_flat(&elf, &path)?;
     let network = Network::User {
         host_port: GUEST_PORT,
         guest_port: GUEST_PORT,
     };
-    let run = Machine::new(&path, network).shown();
+    let run = Machine::new(cpu, &path, network).shown();
     Ok(Image {
         path,
         elf,
         config: None,
+        cpu: Some(cpu),
         bytes,
         sections,
         run,

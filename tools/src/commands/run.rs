@@ -12,22 +12,23 @@ use super::run_xen;
 use crate::cargo::Compilers;
 use crate::console::{Console, Symboliser};
 use crate::guest::{Answer, Guest};
+use crate::image::Cpu;
 use crate::process::supervised;
 use crate::qemu::{GUEST_PORT, Machine, MemorySize, Network};
 use crate::registry::{Loader, Workspace};
-use crate::setup::programs;
 use crate::xl::Bridge;
 
 /// Builds an app, starts it and prints its URL when it answers
 ///
-/// On board `unix` the app is a process of this machine. On `virt` it is a bare-metal image in QEMU, whose
-/// console you see; addresses in a backtrace are shown with function, file and line. On `xenvm` it is a guest
+/// On board `unix` the app is a process of this machine. On `virt` and `virt-armv7` it is a bare-metal image in
+/// QEMU, whose console you see; addresses in a backtrace are shown with function, file and line. On `xenvm` it is a guest
 /// of the Xen lab (`cargo landfall lab xen`), which is brought up where it is not, and taken down again.
 /// Ctrl-C ends it. When the guest fails, so does this command, with the guest's exit code and its last words.
 #[derive(Debug, clap::Args)]
 #[command(after_help = "Examples:\n  \
     cargo landfall run 2048                                  a process of this machine\n  \
     cargo landfall run 2048 --board virt                     bare metal, in QEMU\n  \
+    cargo landfall run 2048 --board virt-armv7               the same with a 32-bit CPU\n  \
     cargo landfall run 2048 --board xenvm                    a guest of a real Xen, in QEMU\n  \
     cargo landfall run hello --board virt --port 0           on any free port\n  \
     cargo landfall run hello --board virt --memory 8M --arg log=debug\n  \
@@ -74,13 +75,13 @@ pub(super) struct MachineOptions {
     /// Wait for a debugger before the first instruction
     #[arg(long, value_name = "PORT", num_args = 0..=1, require_equals = true, default_missing_value = "1234")]
     gdb: Option<u16>,
-    /// The version of the interrupt controller [default: 3]
+    /// The version of the interrupt controller [default: 3; virt-armv7: 2]
     #[arg(long, value_name = "VERSION", value_parser = clap::value_parser!(u8).range(2..=3))]
     pub(super) gic: Option<u8>,
-    /// The CPU, by QEMU's name [default: cortex-a57]
+    /// The CPU, by QEMU's name [default: cortex-a57; virt-armv7: cortex-a7]
     #[arg(long, value_name = "NAME")]
     cpu: Option<String>,
-    /// Enter the guest at EL2, where hypervisors run
+    /// Enter the guest at EL2 (HYP mode), where hypervisors run
     #[arg(long)]
     virtualization: bool,
 }
@@ -123,7 +124,8 @@ pub(crate) fn run(arguments: &Arguments) -> Result<ExitCode> {
                 bail!("{name} is for machines, and board unix is a process: add --board virt");
             }
         }
-        "virt" => drop(programs::QEMU.get()?),
+        "virt" => drop(Cpu::Aarch64.qemu().get()?),
+        "virt-armv7" => drop(Cpu::Armv7.qemu().get()?),
         other => bail!("board {other} can be built, but this command cannot start it"),
     }
     let image = build::build(
@@ -160,9 +162,9 @@ impl Options {
 
     /// Starts an image in QEMU.
     pub(crate) fn run_machine(&self, image: &Image, port: u16, root: &Path) -> Result<ExitCode> {
-        let qemu = programs::QEMU.get()?;
-        let machine = self.machine(&image.path, port);
-        let mut command = supervised(qemu);
+        let cpu = image.cpu.unwrap_or(Cpu::Aarch64);
+        let machine = self.machine(cpu, &image.path, port);
+        let mut command = supervised(cpu.qemu().get()?);
         command.args(machine.words());
         if let Some(port) = machine.gdb {
             let elf = image.elf.display();
@@ -185,7 +187,7 @@ impl Options {
         Ok(ExitCode::SUCCESS)
     }
 
-    fn machine(&self, image: &Path, port: u16) -> Machine {
+    fn machine(&self, cpu: Cpu, image: &Path, port: u16) -> Machine {
         let options = &self.machine;
         let network = match &options.tap {
             Some(name) => Network::Tap { name: name.clone() },
@@ -194,7 +196,7 @@ impl Options {
                 guest_port: self.guest_port(),
             },
         };
-        let mut machine = Machine::new(image, network);
+        let mut machine = Machine::new(cpu, image, network);
         machine.memory = options.memory.unwrap_or(machine.memory);
         machine.gic = options.gic.unwrap_or(machine.gic);
         machine.cpu = options.cpu.clone().unwrap_or(machine.cpu);

@@ -29,13 +29,14 @@ pub(crate) struct Arguments {
 pub(crate) fn run(arguments: Arguments) -> Result<ExitCode> {
     let elf = std::path::absolute(&arguments.elf)?;
     let path = elf.with_extension("img");
-    let (bytes, sections) = image::write_flat(&elf, &path)?;
+    let flat = image::write_flat(&elf, &path)?;
     let image = Image {
         path,
         elf,
         config: None,
-        bytes,
-        sections,
+        cpu: Some(flat.cpu),
+        bytes: flat.bytes,
+        sections: flat.sections,
         run: String::new(),
     };
     let mut options = arguments.options;

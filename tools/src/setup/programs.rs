@@ -24,6 +24,12 @@ pub(crate) const QEMU: Program = Program {
     package: "qemu-system-arm",
     what: "the emulator QEMU",
 };
+/// The same with a 32-bit CPU, for board `virt-armv7`.
+pub(crate) const QEMU_32: Program = Program {
+    name: "qemu-system-arm",
+    package: "qemu-system-arm",
+    what: "the emulator QEMU for 32-bit CPUs",
+};
 /// Plays the game in the tests.
 pub(crate) const BROWSER: Program = Program {
     name: "chromium",
@@ -56,7 +62,7 @@ pub(crate) const SSH: Program = Program {
 };
 
 /// Every program that some command needs.
-pub(crate) const ALL: [Program; 6] = [QEMU, BROWSER, BROWSER_DRIVER, WRK, IP, SSH];
+pub(crate) const ALL: [Program; 7] = [QEMU, QEMU_32, BROWSER, BROWSER_DRIVER, WRK, IP, SSH];
 
 impl Program {
     /// Returns where the program is, if it is installed.

@@ -14,6 +14,7 @@ use super::table::{Column, grouped};
 use crate::console::Console;
 use crate::guest::Guest;
 use crate::http;
+use crate::image::Cpu;
 use crate::process::{self, supervised};
 use crate::qemu::{GUEST_PORT, Machine, MemorySize, Network};
 use crate::qmp::Qmp;
@@ -91,6 +92,7 @@ impl Run {
             .port();
         let folder = tempfile::tempdir()?;
         let mut machine = Machine::new(
+            Cpu::Aarch64,
             image,
             Network::User {
                 host_port: port,

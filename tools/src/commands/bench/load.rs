@@ -10,6 +10,7 @@ use super::table::{Column, grouped};
 use crate::commands::burst::Burst;
 use crate::console::Console;
 use crate::guest::Guest;
+use crate::image::Cpu;
 use crate::network::{GUEST, GUEST_ARGUMENTS, Namespace, TAP};
 use crate::process::{self, ChildGuard};
 use crate::qemu::{GUEST_PORT, Machine, Network};
@@ -56,6 +57,7 @@ pub(super) fn measure(column: &mut Column<'_>, image: &Path, effort: Effort) -> 
 /// Starts the image inside and waits until it listens.
 fn start(namespace: &Namespace, image: &Path) -> Result<Guest> {
     let mut machine = Machine::new(
+        Cpu::Aarch64,
         image,
         Network::Tap {
             name: TAP.to_owned(),

@@ -66,6 +66,7 @@ impl Bench {
         components::get()?;
         programs::get_all(&[
             programs::QEMU,
+            programs::QEMU_32,
             programs::BROWSER,
             programs::BROWSER_DRIVER,
             programs::IP,
