@@ -24,6 +24,7 @@ const WORKSPACE: &str = concat!(env!("CARGO_MANIFEST_DIR"), "/..");
 pub struct Machine<'a> {
     lab: &'a Lab,
     app: &'a str,
+    board: &'a str,
     options: Vec<String>,
     namespace: Option<&'a Namespace>,
 }
@@ -34,6 +35,7 @@ impl Lab {
         Machine {
             lab: self,
             app,
+            board: "virt",
             options: Vec::new(),
             namespace: None,
         }
@@ -48,20 +50,31 @@ impl Lab {
     }
 
     /// QEMU's `virt` machine without a network, for an image, its command line and more options.
-    pub fn bare(&self, app: &str, line: &str, more: &[&str]) -> Guest {
-        self.virt(app, &[&["-nic", "none", "-append", line], more].concat())
+    pub fn bare(&self, board: &str, app: &str, line: &str, more: &[&str]) -> Guest {
+        self.virt(
+            board,
+            app,
+            &[&["-nic", "none", "-append", line], more].concat(),
+        )
     }
 
     /// QEMU's `virt` machine for an image, with more options.
-    pub fn virt(&self, app: &str, more: &[&str]) -> Guest {
-        let image = self.image(app, "virt").display().to_string();
-        let machine = ["-M", "virt", "-cpu", "cortex-a57", "-m", "64M"];
-        self.qemu(&[&machine[..], &["-kernel", &image], more].concat())
+    pub fn virt(&self, board: &str, app: &str, more: &[&str]) -> Guest {
+        let image = self.image(app, board).display().to_string();
+        let (program, cpu) = match board {
+            "virt-armv7" => ("qemu-system-arm", "cortex-a7"),
+            _ => ("qemu-system-aarch64", "cortex-a57"),
+        };
+        let machine = ["-M", "virt", "-cpu", cpu, "-m", "64M"];
+        self.qemu(
+            program,
+            &[&machine[..], &["-kernel", &image], more].concat(),
+        )
     }
 
     /// Starts QEMU itself.
-    pub fn qemu(&self, words: &[&str]) -> Guest {
-        let mut command = self.supervised("qemu-system-aarch64");
+    pub fn qemu(&self, program: &str, words: &[&str]) -> Guest {
+        let mut command = self.supervised(program);
         command.args(["-nographic", "-no-reboot"]).args(words);
         Guest::start(command, None, None)
     }
@@ -100,6 +113,13 @@ impl<'a> Machine<'a> {
         self
     }
 
+    /// Takes the image for this board instead of `virt`.
+    #[must_use]
+    pub fn board(mut self, board: &'a str) -> Self {
+        self.board = board;
+        self
+    }
+
     /// Gives the guest a boot argument.
     #[must_use]
     pub fn argument(self, argument: &str) -> Self {
@@ -118,7 +138,7 @@ impl<'a> Machine<'a> {
         // The tool writes the image beside the ELF file: every guest has its own.
         let folder = self.lab.folder();
         let elf = folder.path().join(format!("{}.elf", self.app));
-        std::os::unix::fs::symlink(self.lab.elf(self.app, "virt"), &elf)
+        std::os::unix::fs::symlink(self.lab.elf(self.app, self.board), &elf)
             .expect("the folder is empty");
         let (mut command, address) = match self.namespace {
             Some(namespace) => {

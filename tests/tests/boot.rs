@@ -53,8 +53,8 @@ fn assert_serves(app: &str, address: SocketAddr) {
 }
 
 /// Boots a shipped image with these options of the tool; it must serve. Returns what it printed.
-fn serves(lab: &Lab, app: &str, options: &[&str]) -> String {
-    let mut guest = lab.machine(app).options(options).start();
+fn serves(lab: &Lab, board: &str, app: &str, options: &[&str]) -> String {
+    let mut guest = lab.machine(app).board(board).options(options).start();
     let address = guest.wait_until_it_listens();
     assert_serves(app, address);
     assert_steps(&guest);
@@ -65,18 +65,18 @@ fn serves(lab: &Lab, app: &str, options: &[&str]) -> String {
 /// Declares a boot test for each row. Together the rows have each pair of interrupt controller, exception
 /// level, memory, source of the address and app; each CPU meets both controllers and both levels.
 macro_rules! machines {
-    ($($name:ident: $app:literal, gic $gic:literal, $level:literal, $memory:literal, $cpu:literal, $address:literal;)+) => {$(
+    ($board:literal: $($name:ident: $app:literal, gic $gic:literal, $level:literal, $memory:literal, $cpu:literal, $address:literal;)+) => {$(
         #[test]
         fn $name() {
             let Some(lab) = Lab::open() else { return };
             let mut options = vec!["--gic", stringify!($gic), "--memory", $memory, "--cpu", $cpu];
-            if $level == "EL2" {
+            if matches!($level, "EL2" | "HYP") {
                 options.push("--virtualization");
             }
             if $address == "static" {
                 options.extend(["--arg", "ip=10.0.2.15/24", "--arg", "gateway=10.0.2.2"]);
             }
-            let console = serves(&lab, $app, &options);
+            let console = serves(&lab, $board, $app, &options);
             let expected = [
                 concat!("GICv", stringify!($gic), " ready"),
                 concat!("address 10.0.2.15/24, gateway 10.0.2.2 (", $address, ")"),
@@ -84,6 +84,8 @@ macro_rules! machines {
                 match $cpu {
                     "cortex-a57" => "Cortex-A57",
                     "cortex-a72" => "Cortex-A72",
+                    "cortex-a7" => "Cortex-A7,",
+                    "cortex-a15" => "Cortex-A15",
                     _ => "board virt",
                 },
                 match $memory {
@@ -99,6 +101,18 @@ macro_rules! machines {
 }
 
 machines! {
+    "virt-armv7":
+    armv7_smallest_memory: "2048", gic 2, "SVC", "8M", "cortex-a7", "DHCP";
+    armv7_sixteen_mib_hyp: "hello", gic 2, "HYP", "16M", "cortex-a7", "static";
+    armv7_sixteen_mib_a15: "2048", gic 2, "SVC", "16M", "cortex-a15", "static";
+    armv7_default_memory_a15_hyp: "2048", gic 2, "HYP", "64M", "cortex-a15", "DHCP";
+    armv7_default_memory_gic3: "hello", gic 3, "SVC", "64M", "cortex-a15", "DHCP";
+    armv7_two_gib: "hello", gic 2, "SVC", "2G", "cortex-a7", "static";
+    armv7_two_gib_hyp: "2048", gic 2, "HYP", "2G", "cortex-a7", "DHCP";
+}
+
+machines! {
+    "virt":
     smallest_memory_gic2: "2048", gic 2, "EL1", "8M", "cortex-a57", "DHCP";
     smallest_memory_gic3_el2: "hello", gic 3, "EL2", "8M", "cortex-a72", "static";
     sixteen_mib_gic2: "hello", gic 2, "EL1", "16M", "max", "static";
@@ -165,7 +179,7 @@ fn a_second_core_is_left_alone() {
         &image,
     ];
     words.extend(network.iter().map(String::as_str));
-    let mut guest = lab.qemu(&words);
+    let mut guest = lab.qemu("qemu-system-aarch64", &words);
     guest.wait_for_line("listening on TCP port");
     assert_serves("2048", ([127, 0, 0, 1], port).into());
     assert_steps(&guest);
@@ -205,7 +219,7 @@ fn an_image_runs_wherever_it_is_loaded() {
     ];
     words.extend(["-device", &image, "-device", &start]);
     words.extend(network.iter().map(String::as_str));
-    let mut guest = lab.qemu(&words);
+    let mut guest = lab.qemu("qemu-system-aarch64", &words);
     guest.wait_for_line("listening on TCP port");
     assert_serves("2048", ([127, 0, 0, 1], port).into());
     guest.assert_well();
@@ -215,7 +229,7 @@ fn an_image_runs_wherever_it_is_loaded() {
 fn the_log_is_as_detailed_as_asked() {
     let Some(lab) = Lab::open() else { return };
     for level in ["debug", "trace"] {
-        let console = serves(&lab, "hello", &["--arg", &format!("log={level}")]);
+        let console = serves(&lab, "virt", "hello", &["--arg", &format!("log={level}")]);
         assert!(console.contains("INFO  net: listening"), "{console}");
     }
     // Nothing to wait for on the console: it answers, and has said nothing.
@@ -228,7 +242,7 @@ fn the_log_is_as_detailed_as_asked() {
 #[test]
 fn an_app_listens_where_it_is_told() {
     let Some(lab) = Lab::open() else { return };
-    let console = serves(&lab, "hello", &["--arg", "port=81"]);
+    let console = serves(&lab, "virt", "hello", &["--arg", "port=81"]);
     assert!(
         console.contains("listening on TCP port 81: http://10.0.2.15:81/"),
         "{console}"
@@ -311,7 +325,7 @@ const SEMIHOSTING: [&str; 2] = ["-semihosting-config", "enable=on,target=native"
 fn words_without_a_key_stop_a_machine() {
     let Some(lab) = Lab::open() else { return };
     assert_refused(
-        lab.bare("hello", "verbose", &SEMIHOSTING),
+        lab.bare("virt", "hello", "verbose", &SEMIHOSTING),
         "`verbose` is not of the form key=value",
     );
 }
@@ -320,7 +334,7 @@ fn words_without_a_key_stop_a_machine() {
 fn help_lists_the_boot_arguments() {
     let Some(lab) = Lab::open() else { return };
     for mut guest in [
-        lab.bare("hello", "help", &SEMIHOSTING),
+        lab.bare("virt", "hello", "help", &SEMIHOSTING),
         lab.process("hello", &["--help"]),
     ] {
         assert_eq!(guest.wait_for_exit(), 0, "{}", guest.console());
@@ -337,7 +351,7 @@ fn help_lists_the_boot_arguments() {
 #[test]
 fn an_app_without_its_network_ends_with_a_sentence() {
     let Some(lab) = Lab::open() else { return };
-    let mut guest = lab.bare("hello", "log=info", &SEMIHOSTING);
+    let mut guest = lab.bare("virt", "hello", "log=info", &SEMIHOSTING);
     assert_eq!(guest.wait_for_exit(), 1, "{}", guest.console());
     guest.wait_for_line("boot: no network card");
     guest.wait_for_line("this app needs a network device, and none was found on board virt");
@@ -355,7 +369,7 @@ fn two_network_cards_are_no_trouble() {
         "virtio-net-device,netdev=net1,mac=52:54:00:12:34:57",
     ];
     words.extend(network.iter().map(String::as_str));
-    let mut guest = lab.virt("hello", &words);
+    let mut guest = lab.virt("virt", "hello", &words);
     guest.wait_for_line("one more network card");
     guest.wait_for_line("listening on TCP port");
     guest.assert_well();

@@ -8,29 +8,54 @@ use landfall_tests::{Guest, Lab};
 /// The exit code of a panic or exception.
 const CRASHED: i32 = 101;
 
-fn crash<'a>(lab: &'a Lab, how: &str) -> Machine<'a> {
-    lab.machine("crash").argument(&format!("how={how}"))
+/// Declares each test once for each board.
+macro_rules! on_each_board {
+    ($($name:ident)+) => {
+        on_each_board! { virt "virt": $($name)+ }
+        on_each_board! { virt_armv7 "virt-armv7": $($name)+ }
+    };
+    ($module:ident $board:literal: $($name:ident)+) => {
+        mod $module {
+            $(#[test]
+            fn $name() {
+                super::$name($board);
+            })+
+        }
+    };
 }
 
-#[test]
-fn a_guest_that_returns_ends_well() {
+on_each_board! {
+    a_guest_that_returns_ends_well
+    copies_of_all_lengths_are_right
+    an_error_is_printed_and_ends_with_one
+    a_panic_says_what_and_where
+    a_stack_overflow_is_caught
+    forbidden_writes_are_caught
+    crashes_are_reported_where_hypervisors_run_too
+    without_semihosting_a_guest_still_ends
+}
+
+fn crash<'a>(lab: &'a Lab, board: &'a str, how: &str) -> Machine<'a> {
+    let machine = lab.machine("crash").board(board);
+    machine.argument(&format!("how={how}"))
+}
+
+fn a_guest_that_returns_ends_well(board: &str) {
     let Some(lab) = Lab::open() else { return };
-    let mut guest = crash(&lab, "return").start();
+    let mut guest = crash(&lab, board, "return").start();
     assert_eq!(guest.wait_for_exit(), 0, "{}", guest.console());
     assert!(!guest.console().contains("ERROR"), "{}", guest.console());
 }
 
-#[test]
-fn copies_of_all_lengths_are_right() {
+fn copies_of_all_lengths_are_right(board: &str) {
     let Some(lab) = Lab::open() else { return };
-    let mut guest = crash(&lab, "copy").start();
+    let mut guest = crash(&lab, board, "copy").start();
     assert_eq!(guest.wait_for_exit(), 0, "{}", guest.console());
 }
 
-#[test]
-fn an_error_is_printed_and_ends_with_one() {
+fn an_error_is_printed_and_ends_with_one(board: &str) {
     let Some(lab) = Lab::open() else { return };
-    let mut guest = crash(&lab, "error").start();
+    let mut guest = crash(&lab, board, "error").start();
     assert_eq!(guest.wait_for_exit(), 1, "{}", guest.console());
     guest.wait_for_line("ERROR app: a planned error");
     guest.wait_for_line("the guest stopped: exit status 1: app: a planned error");
@@ -80,10 +105,9 @@ fn assert_calls(guest: &Guest, function: &str, place: &str) {
     );
 }
 
-#[test]
-fn a_panic_says_what_and_where() {
+fn a_panic_says_what_and_where(board: &str) {
     let Some(lab) = Lab::open() else { return };
-    let mut guest = crash(&lab, "panic").start();
+    let mut guest = crash(&lab, board, "panic").start();
     assert_eq!(guest.wait_for_exit(), CRASHED, "{}", guest.console());
     let console = guest.console();
     let mut lines = console
@@ -110,8 +134,8 @@ fn a_panic_says_what_and_where() {
 }
 
 /// Boots the guest that makes this mistake; returns it when its console has said so.
-fn caught(lab: &Lab, how: &str, access: &str, what: &str) -> Guest {
-    let mut guest = crash(lab, how).start();
+fn caught(lab: &Lab, board: &str, how: &str, access: &str, what: &str) -> Guest {
+    let mut guest = crash(lab, board, how).start();
     assert_eq!(
         guest.wait_for_exit(),
         CRASHED,
@@ -123,32 +147,28 @@ fn caught(lab: &Lab, how: &str, access: &str, what: &str) -> Guest {
         sentence.contains(access) && sentence.ends_with(what),
         "{how}: {sentence}"
     );
-    for words in [
-        "ESR 0x",
-        "FAR 0x",
-        "ELR 0x",
-        "x0 ",
-        "sp ",
-        "the guest stopped: EXCEPTION: ",
-    ] {
+    let registers = match board {
+        "virt" => ["ESR 0x", "ELR 0x", "x0 "],
+        _ => ["FSR 0x", "PC 0x", "r0 "],
+    };
+    let others = ["FAR 0x", "sp ", "the guest stopped: EXCEPTION: "];
+    for words in registers.into_iter().chain(others) {
         guest.wait_for_line(words);
     }
     guest
 }
 
-#[test]
-fn a_stack_overflow_is_caught() {
+fn a_stack_overflow_is_caught(board: &str) {
     let Some(lab) = Lab::open() else { return };
     let what = "the guard page below the stack: stack overflow";
-    let mut guest = caught(&lab, "overflow", "write to ", what);
+    let mut guest = caught(&lab, board, "overflow", "write to ", what);
     assert_calls(&guest, "deeper", &place("deeper(depth + 1)"));
     // A hundred calls are one line.
     guest.wait_for_line("more calls from there");
     assert_calls(&guest, "{async_fn#0}", &place("black_box(deeper("));
 }
 
-#[test]
-fn forbidden_writes_are_caught() {
+fn forbidden_writes_are_caught(board: &str) {
     let Some(lab) = Lab::open() else { return };
     let cases = [
         ("code", "write to ", "code, which is read-only"),
@@ -164,13 +184,12 @@ fn forbidden_writes_are_caught() {
         ),
     ];
     for (how, access, what) in cases {
-        let guest = caught(&lab, how, access, what);
+        let guest = caught(&lab, board, how, access, what);
         assert_in_backtrace(&guest, "write_to", &place("address.write_volatile"));
     }
 }
 
-#[test]
-fn crashes_are_reported_at_el2_and_with_gic2_too() {
+fn crashes_are_reported_where_hypervisors_run_too(board: &str) {
     let Some(lab) = Lab::open() else { return };
     for options in [
         ["--virtualization", "--gic=3"],
@@ -180,7 +199,7 @@ fn crashes_are_reported_at_el2_and_with_gic2_too() {
             ("panic", "PANIC: planned"),
             ("null", "EXCEPTION: write to 0x0"),
         ] {
-            let mut guest = crash(&lab, how).options(&options).start();
+            let mut guest = crash(&lab, board, how).options(&options).start();
             assert_eq!(
                 guest.wait_for_exit(),
                 CRASHED,
@@ -194,11 +213,10 @@ fn crashes_are_reported_at_el2_and_with_gic2_too() {
 
 /// Nobody takes the exit code: the machine is reset or turned off through its firmware, and the console
 /// alone tells.
-#[test]
-fn without_semihosting_a_guest_still_ends() {
+fn without_semihosting_a_guest_still_ends(board: &str) {
     let Some(lab) = Lab::open() else { return };
     for machine in ["virt", "virt,virtualization=on"] {
-        let mut guest = lab.bare("crash", "how=panic", &["-M", machine]);
+        let mut guest = lab.bare(board, "crash", "how=panic", &["-M", machine]);
         assert_eq!(
             guest.wait_for_exit(),
             0,
@@ -207,11 +225,11 @@ fn without_semihosting_a_guest_still_ends() {
         );
         guest.wait_for_line("PANIC: planned panic number 7");
         guest.wait_for_line("backtrace:");
-        let mut guest = lab.bare("crash", "how=null", &["-M", machine]);
+        let mut guest = lab.bare(board, "crash", "how=null", &["-M", machine]);
         assert_eq!(guest.wait_for_exit(), 0, "{machine}:\n{}", guest.console());
         guest.wait_for_line("EXCEPTION: write to 0x0");
         for how in ["error", "return"] {
-            let mut guest = lab.bare("crash", &format!("how={how}"), &["-M", machine]);
+            let mut guest = lab.bare(board, "crash", &format!("how={how}"), &["-M", machine]);
             assert_eq!(
                 guest.wait_for_exit(),
                 0,

@@ -159,7 +159,7 @@ mod tests {
     /// An ELF file with these segments and no sections.
     fn elf_with(machine: elf::Machine, segments: &[Segment<'_>]) -> Vec<u8> {
         let mut bytes = Vec::new();
-        let mut writer = Writer::new(Endianness::Little, true, &mut bytes);
+        let mut writer = Writer::new(Endianness::Little, machine != elf::EM_ARM, &mut bytes);
         writer.reserve_file_header();
         writer.reserve_program_headers(u32::try_from(segments.len()).expect("few segments"));
         let offsets: Vec<u64> = segments
@@ -245,12 +245,23 @@ mod tests {
     }
 
     #[test]
-    fn an_image_needs_its_header() {
-        let mut text = [0; 64];
-        let without = elf_with(elf::EM_AARCH64, &[(0, &text, 64)]);
-        assert!(flatten_bootable(&without).is_err());
-        text[MAGIC_OFFSET..MAGIC_OFFSET + 4].copy_from_slice(MAGIC);
-        let with = elf_with(elf::EM_AARCH64, &[(0, &text, 64)]);
-        assert!(flatten_bootable(&with).is_ok());
+    fn an_image_needs_the_header_of_its_cpu() {
+        for (machine, cpu, other) in [
+            (elf::EM_AARCH64, Cpu::Aarch64, Cpu::Armv7),
+            (elf::EM_ARM, Cpu::Armv7, Cpu::Aarch64),
+        ] {
+            let with_header = |cpu: Option<Cpu>| {
+                let mut text = [0; 64];
+                if let Some((offset, magic)) = cpu.map(Cpu::magic) {
+                    text[offset..offset + 4].copy_from_slice(&magic);
+                }
+                elf_with(machine, &[(0, &text, 64)])
+            };
+            assert!(flatten_bootable(&with_header(None)).is_err());
+            assert!(flatten_bootable(&with_header(Some(other))).is_err());
+            let right = with_header(Some(cpu));
+            let (_, elf) = flatten_bootable(&right).expect("a sound file");
+            assert_eq!(elf.cpu, cpu);
+        }
     }
 }

@@ -66,7 +66,7 @@ entry:
     mrc     p15, 0, r0, c0, c0, 5   // MPIDR
     mcr     p15, 4, r0, c0, c0, 5   // VMPIDR
     mov     r0, #0x1d3              // SVC, all masked
-    msr     spsr_hyp, r0
+    msr     spsr_cxsf, r0
     adr     r0, 2f
     msr     elr_hyp, r0
     isb

@@ -260,6 +260,7 @@ mod tests {
             path: folder.path().join("hello-xenvm.img"),
             elf: folder.path().join("hello-xenvm.elf"),
             config: None,
+            cpu: None,
             bytes: 0,
             sections: Vec::new(),
             run: String::new(),

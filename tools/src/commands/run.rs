@@ -294,7 +294,7 @@ mod tests {
         parse(words)
             .expect("good words")
             .options
-            .machine(Path::new("a.img"), 8080)
+            .machine(Cpu::Aarch64, Path::new("a.img"), 8080)
     }
 
     #[test]
