@@ -1,4 +1,4 @@
-//! The board `virt`: the machine of that name of QEMU and KVM, aarch64.
+//! The board `virt`: the machine of that name of QEMU and KVM, aarch64; and what `virt-armv7` shares with it.
 //!
 //! Everything is found through the device tree. Boot, as `start` does it: the console, before
 //! the MMU is on; the map of memory, the MMU and the heap; the clock (`time`); the interrupt
