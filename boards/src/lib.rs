@@ -6,11 +6,13 @@
 #![no_std]
 #![forbid(unsafe_code)]
 
+#[cfg(all(target_os = "none", target_arch = "arm", feature = "cubieboard2"))]
+pub use landfall_cubieboard2::start;
 #[cfg(not(target_os = "none"))]
 pub use landfall_unix::start;
 #[cfg(all(target_os = "none", target_arch = "aarch64", not(feature = "xenvm")))]
 pub use landfall_virt::start;
-#[cfg(all(target_os = "none", target_arch = "arm"))]
+#[cfg(all(target_os = "none", target_arch = "arm", not(feature = "cubieboard2")))]
 pub use landfall_virt_armv7::start;
 #[cfg(all(target_os = "none", target_arch = "aarch64", feature = "xenvm"))]
 pub use landfall_xenvm::start;

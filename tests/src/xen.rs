@@ -70,6 +70,7 @@ impl XenHost {
             host: self,
             name,
             app,
+            board: "xenvm",
             memory: 32,
             bridges: vec!["xenbr0"],
             arguments: Vec::new(),
@@ -103,6 +104,7 @@ pub struct DomainOptions<'a> {
     host: &'a XenHost,
     name: &'a str,
     app: &'a str,
+    board: &'a str,
     memory: u32,
     bridges: Vec<&'a str>,
     arguments: Vec<&'a str>,
@@ -110,6 +112,13 @@ pub struct DomainOptions<'a> {
 }
 
 impl<'a> DomainOptions<'a> {
+    /// Takes the image for this board instead of `xenvm`.
+    #[must_use]
+    pub fn board(mut self, board: &'a str) -> Self {
+        self.board = board;
+        self
+    }
+
     /// Gives it this much memory, in MiB.
     #[must_use]
     pub fn memory(mut self, mebibytes: u32) -> Self {
@@ -170,7 +179,7 @@ impl<'a> DomainOptions<'a> {
     }
 
     fn image(&self) -> PathBuf {
-        self.host.lab.image(self.app, "xenvm")
+        self.host.lab.image(self.app, self.board)
     }
 
     /// Writes its configuration; returns the folder with it.

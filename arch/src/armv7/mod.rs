@@ -3,6 +3,7 @@
 
 mod entry;
 mod exceptions;
+mod mmio;
 pub mod mmu;
 pub mod semihosting;
 pub mod timer;

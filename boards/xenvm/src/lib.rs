@@ -29,6 +29,11 @@ use machine::Machine;
 
 /// Boots the machine that `device_tree` (its physical address) describes, and runs `app` on it.
 pub fn start(device_tree: usize, app: App) -> ! {
+    start_as(&XenVm("xenvm"), device_tree, app)
+}
+
+/// The same for a board of another name, whose guests differ in their CPU only.
+pub fn start_as(board: &'static XenVm, device_tree: usize, app: App) -> ! {
     console::init();
     crash::set_terminator(power::stop);
     let machine = match Machine::read(device_tree) {
@@ -36,8 +41,9 @@ pub fn start(device_tree: usize, app: App) -> ! {
         Err(error) => fail(format_args!("{error}")),
     };
     boot_log!(
-        "Landfall {} on board xenvm, {}, {} MiB of RAM",
+        "Landfall {} on board {}, {}, {} MiB of RAM",
         env!("CARGO_PKG_VERSION"),
+        board.0,
         landfall_arch::cpu_name(),
         machine.core.memory.bytes() >> 20
     );
@@ -68,7 +74,7 @@ pub fn start(device_tree: usize, app: App) -> ! {
         shutdown: Some(power::shutdown_requested(xen.store.clone())),
         board: Some(Box::new(xen)),
     };
-    landfall::run(&XenVm, devices, app)
+    landfall::run(board, devices, app)
 }
 
 /// Says why this domain cannot go on, and ends it.
@@ -77,11 +83,12 @@ fn fail(why: core::fmt::Arguments<'_>) -> ! {
     power::stop(ExitCode::Failure as u8)
 }
 
-struct XenVm;
+/// The board, by its name.
+pub struct XenVm(pub &'static str);
 
 impl Platform for XenVm {
     fn board(&self) -> &'static str {
-        "xenvm"
+        self.0
     }
 
     fn cpu(&self) -> &'static str {

@@ -146,15 +146,24 @@ fn settled(host: &XenHost) -> Holdings {
 
 #[test]
 fn two_domains_share_a_page_and_take_it_back() {
+    share("xenvm", "xenvm");
+}
+
+#[test]
+fn domains_of_two_cpus_share_a_page_and_take_it_back() {
+    share("xenvm", "cubieboard2");
+    share("cubieboard2", "xenvm");
+}
+
+/// A domain with the image for one board offers, one with that for the other takes.
+fn share(offering: &str, taking: &str) {
     let Some(host) = XenHost::open() else { return };
-    let mut offers = host.domain("offers", "share").memory(8).create();
+    let names = ["offers", "takes"].map(|it| format!("{it}-{offering}-{taking}"));
+    let domain = |name, board| host.domain(name, "share").board(board).memory(8);
+    let mut offers = domain(&names[0], offering).create();
     let from = format!("from={}", offers.number());
     let arguments = [from.as_str()];
-    let mut takes = host
-        .domain("takes", "share")
-        .memory(8)
-        .arguments(&arguments)
-        .create();
+    let mut takes = domain(&names[1], taking).arguments(&arguments).create();
     host.shell(&format!(
         "xenstore-write /local/domain/{}/data/peer {}",
         offers.number(),
