@@ -1,6 +1,6 @@
 //! Where the running image lies, from the symbols of `image.ld`.
 
-use core::ops::Range;
+use core::{fmt, ops::Range};
 
 /// Addresses (physical, and virtual: the map is the identity) of the parts of the image.
 #[derive(Clone, Debug)]
@@ -39,23 +39,39 @@ pub fn layout() -> Layout {
     }
 }
 
-impl Layout {
-    /// Says what is at an address, where it is a place that faults tell something by.
-    pub(crate) fn describe(&self, address: u64) -> Option<&'static str> {
+/// A faulting address, in words.
+pub(crate) struct Place<'a> {
+    pub(crate) address: u64,
+    /// The fault status: the lowest six bits of ISS on aarch64 (Arm ARM DDI 0487, D24.2), of DFSR and IFSR
+    /// with long descriptors on ARMv7 (DDI 0406C, table B3-24).
+    pub(crate) status: u64,
+    pub(crate) layout: &'a Layout,
+}
+
+impl fmt::Display for Place<'_> {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         const PAGE: u64 = crate::translation::PAGE;
+        let (address, layout) = (self.address, self.layout);
         let guard = |stack: &Range<u64>| stack.start - PAGE..stack.start;
-        if address < PAGE {
-            Some("the unmapped first page (a null pointer)")
-        } else if guard(&self.stack).contains(&address) {
-            Some("the guard page below the stack: stack overflow")
-        } else if guard(&self.exception_stack).contains(&address) {
-            Some("the guard page below the exception stack: stack overflow")
-        } else if self.text.contains(&address) {
-            Some("code, which is read-only")
-        } else if self.rodata.contains(&address) {
-            Some("constants, which are read-only and not executable")
+        let what = if address < PAGE {
+            "the unmapped first page (a null pointer)"
+        } else if guard(&layout.stack).contains(&address) {
+            "the guard page below the stack: stack overflow"
+        } else if guard(&layout.exception_stack).contains(&address) {
+            "the guard page below the exception stack: stack overflow"
+        } else if layout.text.contains(&address) {
+            "code, which is read-only"
+        } else if layout.rodata.contains(&address) {
+            "constants, which are read-only and not executable"
         } else {
-            None
-        }
+            match self.status & 0b111100 {
+                0b000100 => "memory that is not mapped",
+                0b001100 => "memory that does not permit it",
+                0b010000 => "an address where the bus answers with an error",
+                0b100000 => "a misaligned address",
+                _ => "memory",
+            }
+        };
+        write!(f, "{address:#x}, {what}")
     }
 }

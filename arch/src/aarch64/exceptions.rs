@@ -7,7 +7,7 @@
 use crate::{
     console::Console,
     crash,
-    image::{self, Layout},
+    image::{self, Layout, Place},
 };
 use aarch64_cpu::registers::ESR_EL1;
 use core::{
@@ -137,6 +137,11 @@ fn report(kind: u64, frame: &Frame) -> ! {
 fn sentence(esr: &LocalRegisterCopy<u64, ESR_EL1::Register>, frame: &Frame, layout: &Layout) {
     use ESR_EL1::EC::Value;
     let iss = esr.read(ESR_EL1::ISS);
+    let place = Place {
+        address: frame.far,
+        status: iss,
+        layout,
+    };
     let _ = match esr.read_as_enum::<Value>(ESR_EL1::EC) {
         Some(Value::DataAbortCurrentEL) => {
             let access = if iss & (1 << 6) != 0 {
@@ -144,10 +149,10 @@ fn sentence(esr: &LocalRegisterCopy<u64, ESR_EL1::Register>, frame: &Frame, layo
             } else {
                 "read of"
             };
-            writeln!(Console, "{access} {}", Place(frame.far, iss, layout))
+            writeln!(Console, "{access} {place}")
         }
         Some(Value::InstrAbortCurrentEL) => {
-            writeln!(Console, "jump to {}", Place(frame.far, iss, layout))
+            writeln!(Console, "jump to {place}")
         }
         Some(Value::Unknown) => writeln!(Console, "undefined instruction"),
         Some(Value::PCAlignmentFault) => writeln!(Console, "misaligned program counter"),
@@ -155,26 +160,6 @@ fn sentence(esr: &LocalRegisterCopy<u64, ESR_EL1::Register>, frame: &Frame, layo
         Some(Value::Brk64) => writeln!(Console, "breakpoint instruction {:#x}", iss & 0xffff),
         _ => writeln!(Console, "exception class {:#x}", esr.read(ESR_EL1::EC)),
     };
-}
-
-/// A faulting address, in words: (FAR, ISS, where the image lies).
-struct Place<'a>(u64, u64, &'a Layout);
-
-impl fmt::Display for Place<'_> {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        let Self(address, iss, layout) = *self;
-        let what = match layout.describe(address) {
-            Some(what) => what,
-            None => match iss & 0b111100 {
-                0b000100 => "memory that is not mapped",
-                0b001100 => "memory that does not permit it",
-                0b010000 => "an address where the bus answers with an error",
-                0b100000 => "a misaligned address",
-                _ => "memory",
-            },
-        };
-        write!(f, "{address:#x}, {what}")
-    }
 }
 
 fn print_registers(frame: &Frame) -> fmt::Result {

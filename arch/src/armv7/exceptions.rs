@@ -7,7 +7,7 @@
 use crate::{
     console::Console,
     crash,
-    image::{self, Layout},
+    image::{self, Place},
 };
 use core::{
     arch::{asm, global_asm},
@@ -146,7 +146,11 @@ fn report(kind: u32, frame: &Frame) -> ! {
     let (status, address) = fault(kind);
     crash::begin();
     let _ = write!(Console, "\nEXCEPTION: ");
-    let place = Place(address.into(), status, &layout);
+    let place = Place {
+        address: address.into(),
+        status: status.into(),
+        layout: &layout,
+    };
     // By how much the link register is past the instruction (Arm ARM DDI 0406C, B1.8.3).
     let past = match kind {
         kind::DATA_ABORT => 8,
@@ -164,27 +168,6 @@ fn report(kind: u32, frame: &Frame) -> ! {
     let _ = print_registers(frame, instruction, status, address);
     crash::print_backtrace(Some(instruction.into()), frame.r[11].into());
     crash::end()
-}
-
-/// A faulting address, in words: (address, fault status, where the image lies).
-struct Place<'a>(u64, u32, &'a Layout);
-
-impl fmt::Display for Place<'_> {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        let Self(address, status, layout) = *self;
-        let what = match layout.describe(address) {
-            Some(what) => what,
-            // Long-descriptor format (Arm ARM DDI 0406C, table B3-24).
-            None => match status & 0b111100 {
-                0b000100 => "memory that is not mapped",
-                0b001100 => "memory that does not permit it",
-                0b010000 => "an address where the bus answers with an error",
-                0b100000 => "a misaligned address",
-                _ => "memory",
-            },
-        };
-        write!(f, "{address:#x}, {what}")
-    }
 }
 
 fn print_registers(frame: &Frame, instruction: u32, status: u32, address: u32) -> fmt::Result {

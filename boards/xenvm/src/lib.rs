@@ -3,7 +3,8 @@
 //! Boot, as `start` does it: the device tree; the map of memory, the MMU and the heap; the console,
 //! of which Xen tells only by hypercalls, so that text from before waits; clock and interrupt
 //! controller; event channels, grant table and xenstore (`xen`); the time of day; entropy; the network
-//! cards (`net`); then the runtime, whose `System::board` hands out `Xen`. What can fail says on the console what it tries before it does.
+//! cards (`net`); then the runtime, whose `System::board` hands out `Xen`. What can fail says on the
+//! console what it tries before it does.
 // Bare metal only: on a host there is nothing to link it to.
 #![cfg(target_os = "none")]
 #![no_std]

@@ -385,7 +385,7 @@ impl Transmit {
     }
 
     /// Puts the frame that still grew into the ring.
-    pub(super) fn flush(&mut self) {
+    fn flush(&mut self) {
         if let Some((buffer, train)) = self.long.growing.take() {
             let frame = &mut self.bytes(buffer)[..train.length];
             train.finish(frame);
