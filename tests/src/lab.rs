@@ -31,17 +31,21 @@ impl Lab {
 
     /// The flat image of an app for a board that is a machine.
     pub fn image(&self, app: &str, board: &str) -> PathBuf {
-        self.file(&format!("{app}-{board}.img"))
+        let [img, zimage] =
+            ["img", "zimage"].map(|ending| self.images.join(board).join(format!("{app}.{ending}")));
+        let path = if zimage.is_file() { zimage } else { img };
+        assert!(path.is_file(), "there is no image {}", path.display());
+        path
     }
 
     /// The ELF file that the image was made from.
     pub fn elf(&self, app: &str, board: &str) -> PathBuf {
-        self.file(&format!("{app}-{board}.elf"))
+        self.images.join(board).join(format!("{app}.elf"))
     }
 
     /// The executable of an app for board `unix`.
     pub fn executable(&self, app: &str) -> PathBuf {
-        self.file(&format!("{app}-unix"))
+        self.images.join("unix").join(app)
     }
 
     /// The folder around the images, where what is worth keeping goes.
@@ -58,12 +62,6 @@ impl Lab {
             .join(format!("test-{}-{number}", std::process::id()));
         std::fs::create_dir(&path).expect("the folder of the images can be written to");
         Folder(path)
-    }
-
-    fn file(&self, name: &str) -> PathBuf {
-        let path = self.images.join(name);
-        assert!(path.is_file(), "there is no image {}", path.display());
-        path
     }
 }
 

@@ -22,8 +22,12 @@ static TURN: Mutex<()> = Mutex::new(());
 /// dom0 of a Xen host.
 pub struct XenHost {
     lab: Lab,
+    boards: Vec<String>,
     _turn: MutexGuard<'static, ()>,
 }
+
+/// The boards whose images the host starts; domains are of the first where a test does not say.
+const BOARDS: &str = "LANDFALL_XEN_BOARDS";
 
 impl XenHost {
     /// Returns the host that `cargo landfall test` has brought up, or `None`, having said so, where it
@@ -37,7 +41,19 @@ impl XenHost {
             return None;
         }
         let _turn = TURN.lock().unwrap_or_else(PoisonError::into_inner);
-        Some(Self { lab, _turn })
+        let boards = std::env::var(BOARDS).unwrap_or_else(|_| "xenvm,cubieboard2".to_owned());
+        let boards = boards.split(',').map(str::to_owned).collect();
+        Some(Self { lab, boards, _turn })
+    }
+
+    /// The board that domains are of where a test does not say.
+    pub fn board(&self) -> &str {
+        &self.boards[0]
+    }
+
+    /// The other boards whose images this host starts.
+    pub fn other_boards(&self) -> &[String] {
+        &self.boards[1..]
     }
 
     /// The images.
@@ -70,7 +86,7 @@ impl XenHost {
             host: self,
             name,
             app,
-            board: "xenvm",
+            board: &self.boards[0],
             memory: 32,
             bridges: vec!["xenbr0"],
             arguments: Vec::new(),
@@ -112,7 +128,7 @@ pub struct DomainOptions<'a> {
 }
 
 impl<'a> DomainOptions<'a> {
-    /// Takes the image for this board instead of `xenvm`.
+    /// Takes the image for this board instead of the host's first.
     #[must_use]
     pub fn board(mut self, board: &'a str) -> Self {
         self.board = board;
@@ -153,6 +169,16 @@ impl<'a> DomainOptions<'a> {
         let config = config_in(&folder);
         self.host.must(&["lab", "xen", "create", &config]);
         self.listen()
+    }
+
+    /// Tries to create it, and returns what the tool complains about.
+    pub fn complaint(&self) -> String {
+        let folder = self.write(&self.image().display().to_string());
+        let (ended_well, _, complaint) =
+            self.host
+                .tool(&["lab", "xen", "create", &config_in(&folder)]);
+        assert!(!ended_well, "{} was created", self.name);
+        complaint
     }
 
     /// Creates it, but `xl unpause` is what starts it.

@@ -293,7 +293,7 @@ impl<'a> Player<'a> {
     }
 }
 
-async fn play(driver: &Driver, client: &Client, address: SocketAddr, lab: &Lab) {
+async fn play(driver: &Driver, client: &Client, address: SocketAddr, lab: &Lab, board: &str) {
     let session = client
         .session_id()
         .await
@@ -347,8 +347,8 @@ async fn play(driver: &Driver, client: &Client, address: SocketAddr, lab: &Lab) 
     let best = player.replayed_score();
     assert_eq!(best, player.game.score());
 
-    served_by(client, "virt").await;
-    keep_screenshot(client, lab, "2048.png").await;
+    served_by(client, board).await;
+    keep_screenshot(client, lab, &format!("2048-{board}.png")).await;
 
     // A reload goes on where the player was, a new game begins at the beginning.
     client.refresh().await.expect("the page loads");
@@ -372,7 +372,7 @@ async fn play(driver: &Driver, client: &Client, address: SocketAddr, lab: &Lab) 
         .await
         .expect("a smaller window");
     assert_board_fits(client).await;
-    keep_screenshot(client, lab, "2048-small.png").await;
+    keep_screenshot(client, lab, &format!("2048-{board}-small.png")).await;
 
     assert_stays_at_home(&driver.log(&session, "performance"), address);
     let complaints = driver.log(&session, "browser");
@@ -464,23 +464,31 @@ fn browse(driver: &Driver, session: impl AsyncFnOnce(&Client)) {
     });
 }
 
-#[test]
-fn a_browser_plays_2048_on_virt() {
+fn play_on_machine(board: &str) {
     let Some(lab) = Lab::open() else { return };
     let Some(driver) = Driver::start(&lab) else {
         return;
     };
-    let mut guest = lab.machine("2048").start();
+    let mut guest = lab.machine("2048").board(board).start();
     let address = guest.wait_until_it_listens();
     browse(&driver, async |client| {
-        play(&driver, client, address, &lab).await;
+        play(&driver, client, address, &lab, board).await;
     });
     guest.assert_well();
 }
 
-/// The page is the same as on `virt`: a few moves show that this machine serves it.
 #[test]
-fn a_browser_plays_2048_on_xenvm() {
+fn a_browser_plays_2048_on_virt() {
+    play_on_machine("virt");
+}
+
+#[test]
+fn a_browser_plays_2048_on_virt_armv7() {
+    play_on_machine("virt-armv7");
+}
+
+#[test]
+fn a_browser_plays_2048_as_a_guest_of_xen() {
     let Some(host) = XenHost::open() else { return };
     let Some(driver) = Driver::start(host.lab()) else {
         return;
@@ -488,15 +496,6 @@ fn a_browser_plays_2048_on_xenvm() {
     let mut domain = host.domain("played", "2048").create();
     let address = domain.wait_until_it_is_reached();
     browse(&driver, async |client| {
-        let page = format!("http://{address}/?seed={SEED}");
-        client.goto(&page).await.expect("the page loads");
-        let mut player = Player::new(client);
-        player.assert_shown(0).await;
-        while player.merges < 3 {
-            player.press(player.best_direction()).await;
-            player.assert_shown(player.game.score()).await;
-        }
-        served_by(client, "xenvm").await;
-        keep_screenshot(client, host.lab(), "2048-xenvm.png").await;
+        play(&driver, client, address, host.lab(), host.board()).await;
     });
 }

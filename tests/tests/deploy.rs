@@ -139,7 +139,7 @@ fn image_and_configuration_arrive_and_the_console_is_followed() {
 
     let folder = host.path("home/landfall/hello-xenvm");
     let folder = folder.canonicalize().expect("the command made it");
-    let image = folder.join("hello-xenvm.img");
+    let image = folder.join("hello.img");
     let arrived = std::fs::read(&image).expect("the image arrived");
     let built = std::fs::read(lab.image("hello", "xenvm")).expect("it was built");
     assert!(

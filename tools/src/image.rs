@@ -5,7 +5,7 @@
 //! arm64 Image header (Linux Documentation/arch/arm64/booting.rst), on ARMv7 that of a zImage (Linux
 //! arch/arm/boot/compressed/head.S).
 
-use std::path::Path;
+use std::path::{Path, PathBuf};
 
 use anyhow::{Context, Result, bail, ensure};
 use object::{Architecture, Object, ObjectSection, ObjectSegment, SectionFlags, elf};
@@ -19,7 +19,41 @@ pub(crate) enum Cpu {
     Armv7,
 }
 
+impl std::fmt::Display for Cpu {
+    fn fmt(&self, formatter: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        formatter.write_str(match self {
+            Cpu::Aarch64 => "aarch64",
+            Cpu::Armv7 => "ARMv7",
+        })
+    }
+}
+
 impl Cpu {
+    /// The CPU of the images of a compiler's target.
+    pub(crate) fn of_target(target: &str) -> Option<Self> {
+        match target.split_once('-')?.0 {
+            "aarch64" => Some(Cpu::Aarch64),
+            "armv7a" => Some(Cpu::Armv7),
+            _ => None,
+        }
+    }
+
+    /// The CPU of an image, by its header.
+    pub(crate) fn of_image(image: &[u8]) -> Option<Self> {
+        [Cpu::Aarch64, Cpu::Armv7].into_iter().find(|cpu| {
+            let (offset, magic) = cpu.magic();
+            image.get(offset..offset + magic.len()) == Some(&magic[..])
+        })
+    }
+
+    /// The ending of its images' names: an ARMv7 image is a zImage.
+    pub(crate) fn ending(self) -> &'static str {
+        match self {
+            Cpu::Aarch64 => "img",
+            Cpu::Armv7 => "zimage",
+        }
+    }
+
     /// Where its header has its magic number, and the number.
     fn magic(self) -> (usize, [u8; 4]) {
         match self {
@@ -112,6 +146,8 @@ impl<'data> Elf<'data> {
 
 /// A flat image that was written.
 pub(crate) struct Flat {
+    /// Where it is.
+    pub(crate) path: PathBuf,
     /// Its size.
     pub(crate) bytes: u64,
     /// What it is for.
@@ -120,13 +156,15 @@ pub(crate) struct Flat {
     pub(crate) sections: Vec<Section>,
 }
 
-/// Writes the flat image of the ELF file at `elf` to `image`.
-pub(crate) fn write_flat(elf: &Path, image: &Path) -> Result<Flat> {
-    let data = std::fs::read(elf).with_context(|| format!("cannot read {}", elf.display()))?;
+/// Writes the flat image of the ELF file at `path` beside it.
+pub(crate) fn write_flat(path: &Path) -> Result<Flat> {
+    let data = std::fs::read(path).with_context(|| format!("cannot read {}", path.display()))?;
     let (flat, elf) = flatten_bootable(&data)
-        .with_context(|| format!("cannot make an image of {}", elf.display()))?;
-    std::fs::write(image, &flat).with_context(|| format!("cannot write {}", image.display()))?;
+        .with_context(|| format!("cannot make an image of {}", path.display()))?;
+    let path = path.with_extension(elf.cpu.ending());
+    std::fs::write(&path, &flat).with_context(|| format!("cannot write {}", path.display()))?;
     Ok(Flat {
+        path,
         bytes: flat.len() as u64,
         cpu: elf.cpu,
         sections: elf.sections(),

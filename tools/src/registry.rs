@@ -10,6 +10,8 @@ use anyhow::{Context, Result};
 use cargo_metadata::{Metadata, MetadataCommand, Package};
 use serde::Deserialize;
 
+use crate::image::Cpu;
+
 /// A name that no board or app has.
 #[derive(Debug, thiserror::Error, PartialEq, Eq)]
 #[error("there is no {kind} {name:?}{}; known {kind}s: {}", suggestion(.nearest.as_deref()), .known.join(", "))]
@@ -42,8 +44,21 @@ pub(crate) struct Board {
 }
 
 impl Board {
-    /// The name of an app's image for this board, without an ending.
-    pub(crate) fn image_name(&self, app: &App) -> String {
+    /// The CPU, where it is a machine.
+    pub(crate) fn cpu(&self) -> Option<Cpu> {
+        self.target.as_deref().and_then(Cpu::of_target)
+    }
+
+    /// The file name of an app's image.
+    pub(crate) fn image_file(&self, app: &App) -> String {
+        match self.cpu() {
+            Some(cpu) => format!("{}.{}", app.name, cpu.ending()),
+            None => app.name.clone(),
+        }
+    }
+
+    /// What Xen calls the domain of an app where the user does not say: a number alone would be no name.
+    pub(crate) fn domain_name(&self, app: &App) -> String {
         format!("{}-{}", app.name, self.name)
     }
 }

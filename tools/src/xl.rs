@@ -161,7 +161,7 @@ mod tests {
     use super::*;
 
     fn config() -> Config {
-        let kernel = "2048-xenvm.img".parse().expect("a plain name");
+        let kernel = "2048.img".parse().expect("a plain name");
         Config::new("2048-xenvm".parse().expect("a name"), kernel)
     }
 
@@ -181,7 +181,7 @@ mod tests {
             settings(&config()),
             [
                 "name = \"2048-xenvm\"",
-                "kernel = \"2048-xenvm.img\"",
+                "kernel = \"2048.img\"",
                 "memory = 32",
                 "vcpus = 1",
                 "vif = [ 'mac=00:16:3e:54:72:c2' ]",

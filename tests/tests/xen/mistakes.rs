@@ -54,3 +54,19 @@ fn a_key_that_xenstore_lacks_is_named() {
     assert!(complaint.contains(key), "{complaint}");
     domain.wait_for_state('c');
 }
+
+/// Hosts that run every board's guests have nothing to refuse.
+#[test]
+fn an_image_for_a_cpu_that_the_host_does_not_run_is_refused_by_name() {
+    let Some(host) = XenHost::open() else { return };
+    let all = ["xenvm", "cubieboard2"];
+    let runs =
+        |board: &&str| *board == host.board() || host.other_boards().iter().any(|it| it == board);
+    for board in all.iter().filter(|board| !runs(board)) {
+        let complaint = host.domain("foreign", "hello").board(board).complaint();
+        assert!(
+            complaint.contains("is an image for aarch64") && complaint.contains("of armhf"),
+            "{complaint}"
+        );
+    }
+}

@@ -102,7 +102,7 @@ fn measure_virt(workspace: &Workspace, apps: Vec<App>, effort: Effort) -> Result
     let board = workspace.board("virt")?;
     programs::get_all(&[programs::QEMU, programs::WRK, programs::IP])?;
     let mut compilers = Compilers::new(workspace);
-    let folder = build::images_folder(workspace);
+    let folder = build::images_folder(workspace, &board);
     let mut table = Table::new();
     for app in apps {
         let image = build::build(&mut compilers, &app, &board, &folder)?;

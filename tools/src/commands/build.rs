@@ -16,15 +16,16 @@ use crate::xl::Config;
 /// Builds an app's image for a board and prints its path
 ///
 /// The image is what you ship: for board `virt` a flat image that QEMU and other loaders of arm64 kernels
-/// take, for `unix` an executable. Beside an image lies the ELF file it was made from, with the debug
+/// take, for ARMv7 boards a zImage, for `unix` an executable. Beside an image lies the ELF file it was made from, with the debug
 /// information, and for a guest of Xen APP.xl, which `xl create` takes. The last line on standard output is
 /// the image's path.
 #[derive(Debug, clap::Args)]
 #[command(after_help = "Examples:\n  \
-    cargo landfall build hello --board virt                build target/landfall/images/hello-virt.img\n  \
+    cargo landfall build hello --board virt                build target/landfall/images/virt/hello.img\n  \
     cargo landfall build 2048 --board virt --output out    put it into the folder out\n  \
     cargo landfall build 2048 --board virt --json          also its sections and the line that starts it\n  \
     cargo landfall build 2048 --board xenvm --output out   out/2048.xl too; on a Xen host: xl create -c 2048.xl\n  \
+    cargo landfall build 2048 --board cubieboard2          2048.zimage and 2048.xl for a 32-bit Xen host\n  \
     cargo landfall build 2048 --board xenvm --bridge br0 --arg port=80")]
 pub(crate) struct Arguments {
     /// The app, as `cargo landfall apps` lists it
@@ -32,7 +33,7 @@ pub(crate) struct Arguments {
     /// The board, as `cargo landfall boards` lists it
     #[arg(long, default_value = "unix")]
     board: String,
-    /// The folder for the image [default: landfall/images in cargo's target folder]
+    /// The folder for the image [default: landfall/images/BOARD in cargo's target folder]
     #[arg(long, value_name = "DIR")]
     output: Option<PathBuf>,
     /// Print one JSON object: path, elf, config (where there is one), bytes, sections, run
@@ -73,7 +74,7 @@ pub(crate) fn run(arguments: &Arguments) -> Result<ExitCode> {
     let folder = arguments
         .output
         .clone()
-        .unwrap_or_else(|| images_folder(&workspace));
+        .unwrap_or_else(|| images_folder(&workspace, &board));
     let mut compilers = Compilers::new(&workspace);
     let image = build_with(&mut compilers, &app, &board, &folder, config.as_ref())?;
     if arguments.json {
@@ -97,8 +98,9 @@ fn config(options: &DomainOptions, app: &App, board: &Board) -> Result<Option<Co
 }
 
 /// Where images go when the user names no folder.
-pub(crate) fn images_folder(workspace: &Workspace) -> PathBuf {
-    workspace.target_directory().join("landfall/images")
+pub(crate) fn images_folder(workspace: &Workspace, board: &Board) -> PathBuf {
+    let images = workspace.target_directory().join("landfall/images");
+    images.join(&board.name)
 }
 
 /// Builds `app` for `board` into `folder`, with what its loader needs when the user wants nothing special.
@@ -123,11 +125,13 @@ fn build_with(
     std::fs::create_dir_all(folder)
         .with_context(|| format!("cannot create {}", folder.display()))?;
     let folder = std::path::absolute(folder)?;
-    let path = folder.join(board.image_name(app));
     if board.target.is_none() {
-        return process(&executable, path);
+        return process(&executable, folder.join(board.image_file(app)));
     }
-    let mut image = machine(&executable, &path)?;
+    let mut image = machine(
+        &executable,
+        folder.join(&app.name).with_added_extension("elf"),
+    )?;
     if let Some(config) = config {
         let file = format!("{}.xl", app.name);
         write_config(&mut image, config, &folder, &file)?;
@@ -150,18 +154,15 @@ fn process(executable: &Path, path: PathBuf) -> Result<Image> {
     })
 }
 
-/// Puts the flat image of a bare-metal executable at `stem` with the ending `.img`, the ELF file beside it.
-fn machine(executable: &Path, stem: &Path) -> Result<Image> {
-    let (path, elf) = (
-        stem.with_added_extension("img"),
-        stem.with_added_extension("elf"),
-    );
+/// Puts a bare-metal executable at `elf`, and its flat image beside it.
+fn machine(executable: &Path, elf: PathBuf) -> Result<Image> {
     copy(executable, &elf)?;
     let Flat {
+        path,
         bytes,
         cpu,
         sections,
-    } = image::write_flat(&elf, &path)?;
+    } = image::write_flat(&elf)?;
     let network = Network::User {
         host_port: GUEST_PORT,
         guest_port: GUEST_PORT,
@@ -257,8 +258,8 @@ mod tests {
         let config = config_of("xenvm", Some(Loader::Xl), &["--arg", "port=80"]);
         let config = config.expect("good words").expect("a board with a loader");
         let mut image = Image {
-            path: folder.path().join("hello-xenvm.img"),
-            elf: folder.path().join("hello-xenvm.elf"),
+            path: folder.path().join("hello.img"),
+            elf: folder.path().join("hello.elf"),
             config: None,
             cpu: None,
             bytes: 0,

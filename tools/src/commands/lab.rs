@@ -42,8 +42,8 @@ enum Kind {
     cargo landfall lab xen shell                          a shell in dom0; exit leaves it\n  \
     cargo landfall lab xen down                           end it")]
 struct Xen {
-    /// The architecture
-    #[arg(long, value_enum, default_value = "arm64")]
+    /// The architecture of the host; each has a lab of its own
+    #[arg(long, value_enum, default_value = "arm64", global = true)]
     arch: Architecture,
     #[command(subcommand)]
     command: Command,

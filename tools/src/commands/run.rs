@@ -13,6 +13,7 @@ use crate::cargo::Compilers;
 use crate::console::{Console, Symboliser};
 use crate::guest::{Answer, Guest};
 use crate::image::Cpu;
+use crate::lab::platform::Architecture;
 use crate::process::supervised;
 use crate::qemu::{GUEST_PORT, Machine, MemorySize, Network};
 use crate::registry::{Loader, Workspace};
@@ -21,8 +22,9 @@ use crate::xl::Bridge;
 /// Builds an app, starts it and prints its URL when it answers
 ///
 /// On board `unix` the app is a process of this machine. On `virt` and `virt-armv7` it is a bare-metal image in
-/// QEMU, whose console you see; addresses in a backtrace are shown with function, file and line. On `xenvm` it is a guest
-/// of the Xen lab (`cargo landfall lab xen`), which is brought up where it is not, and taken down again.
+/// QEMU, whose console you see; addresses in a backtrace are shown with function, file and line. On `xenvm` and
+/// `cubieboard2` it is a guest of the Xen lab (`cargo landfall lab xen`), which is brought up where it is not, and
+/// taken down again.
 /// Ctrl-C ends it. When the guest fails, so does this command, with the guest's exit code and its last words.
 #[derive(Debug, clap::Args)]
 #[command(after_help = "Examples:\n  \
@@ -30,6 +32,8 @@ use crate::xl::Bridge;
     cargo landfall run 2048 --board virt                     bare metal, in QEMU\n  \
     cargo landfall run 2048 --board virt-armv7               the same with a 32-bit CPU\n  \
     cargo landfall run 2048 --board xenvm                    a guest of a real Xen, in QEMU\n  \
+    cargo landfall run 2048 --board cubieboard2              the same on a 32-bit Xen, on a Cortex-A7\n  \
+    cargo landfall run 2048 --board cubieboard2 --host arm64   the 32-bit guest on a 64-bit Xen\n  \
     cargo landfall run hello --board virt --port 0           on any free port\n  \
     cargo landfall run hello --board virt --memory 8M --arg log=debug\n  \
     cargo landfall run hello --board virt --tap tap0 --arg ip=10.0.0.2/24 --arg gateway=10.0.0.1")]
@@ -57,16 +61,41 @@ pub(crate) struct Options {
     timeout: u64,
     #[command(flatten)]
     pub(super) machine: MachineOptions,
+    #[command(flatten)]
+    pub(super) lab: LabOptions,
+}
+
+/// What only the Xen lab has.
+#[derive(Debug, clap::Args)]
+#[command(next_help_heading = "Options for guests of the Xen lab")]
+pub(super) struct LabOptions {
     /// The lab's bridge for the guest: xenbr0, whose ports are forwarded, xenbr1 or xenbr2 [default: xenbr0]
-    #[arg(long, value_name = "NAME", help_heading = "Options for board xenvm")]
+    #[arg(long, value_name = "NAME")]
     pub(super) bridge: Option<Bridge>,
+    /// The lab's host [default: arm64; cubieboard2: armhf, a 32-bit Xen on a Cortex-A7]
+    #[arg(long, value_name = "ARCH")]
+    pub(super) host: Option<Architecture>,
+}
+
+impl LabOptions {
+    /// The first option that was given.
+    fn given(&self) -> Option<&'static str> {
+        let given = [
+            (self.bridge.is_some(), "--bridge"),
+            (self.host.is_some(), "--host"),
+        ];
+        given
+            .into_iter()
+            .find(|(given, _)| *given)
+            .map(|(_, name)| name)
+    }
 }
 
 /// What only a machine has.
 #[derive(Debug, clap::Args)]
 #[command(next_help_heading = "Options for boards that are machines")]
 pub(super) struct MachineOptions {
-    /// The guest's memory, such as 6M or 2G [default: 64M; xenvm: 32M]
+    /// The guest's memory, such as 6M or 2G [default: 64M; on Xen: 32M]
     #[arg(long, value_name = "SIZE")]
     pub(super) memory: Option<MemorySize>,
     /// Connect the guest to this tap device instead of forwarding a port
@@ -113,26 +142,23 @@ pub(crate) fn run(arguments: &Arguments) -> Result<ExitCode> {
     if board.loader == Some(Loader::Xl) {
         return run_xen::run(&workspace, &app, &board, options);
     }
-    if options.bridge.is_some() {
-        bail!("--bridge is for guests of the Xen lab: add --board xenvm");
+    if let Some(name) = options.lab.given() {
+        bail!("{name} is for guests of the Xen lab: add --board xenvm");
     }
     // Before the build: a mistake in the options should not cost its time.
     let port = options.free_port(board.target.is_none())?;
-    match board.name.as_str() {
-        "unix" => {
-            if let Some(name) = options.machine.given().next() {
-                bail!("{name} is for machines, and board unix is a process: add --board virt");
-            }
+    match (board.cpu(), options.machine.given().next()) {
+        (None, Some(name)) => {
+            bail!("{name} is for machines, and board unix is a process: add --board virt")
         }
-        "virt" => drop(Cpu::Aarch64.qemu().get()?),
-        "virt-armv7" => drop(Cpu::Armv7.qemu().get()?),
-        other => bail!("board {other} can be built, but this command cannot start it"),
+        (None, None) => {}
+        (Some(cpu), _) => drop(cpu.qemu().get()?),
     }
     let image = build::build(
         &mut Compilers::new(&workspace),
         &app,
         &board,
-        &build::images_folder(&workspace),
+        &build::images_folder(&workspace, &board),
     )?;
     if board.target.is_none() {
         options.run_process(&image, port)

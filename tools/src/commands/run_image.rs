@@ -28,10 +28,9 @@ pub(crate) struct Arguments {
 /// Makes an image of the file, beside it, and boots that.
 pub(crate) fn run(arguments: Arguments) -> Result<ExitCode> {
     let elf = std::path::absolute(&arguments.elf)?;
-    let path = elf.with_extension("img");
-    let flat = image::write_flat(&elf, &path)?;
+    let flat = image::write_flat(&elf)?;
     let image = Image {
-        path,
+        path: flat.path,
         elf,
         config: None,
         cpu: Some(flat.cpu),

@@ -1,17 +1,19 @@
-//! `cargo landfall run` on board `xenvm`: a guest of the Xen lab, created, heard and reached.
+//! `cargo landfall run` on boards that Xen starts: a guest of the Xen lab, created, heard and reached.
 
 use std::os::unix::process::CommandExt;
 use std::process::{Command, ExitCode, Stdio};
 
-use anyhow::{Error, Result, bail};
+use anyhow::{Error, Result, bail, ensure};
 
 use super::build;
 use super::run::{Options, local};
 use crate::cargo::Compilers;
 use crate::console::{Console, Symboliser};
 use crate::guest::{Answer, Guest, GuestStopped};
+use crate::image::Cpu;
 use crate::lab::guests::Configuration;
 use crate::lab::place::Place;
+use crate::lab::platform::Architecture;
 use crate::lab::stay::Stay;
 use crate::lab::{Lab, boot};
 use crate::process::supervised;
@@ -45,17 +47,18 @@ pub(super) fn run(
     if let Some(name) = options.machine.given().find(|name| !OPTIONS.contains(name)) {
         bail!("{name} is for board virt: QEMU starts that one itself");
     }
-    let place = Place::new(boot::Options::USUAL.architecture)?;
+    let host = host(board, options.lab.host)?;
+    let place = Place::new(host)?;
     let port = free_port(&place, options)?;
-    let folder = build::images_folder(workspace);
+    let folder = build::images_folder(workspace, board);
     let image = build::build(&mut Compilers::new(workspace), app, board, &folder)?;
     let config = config(
-        &board.image_name(app),
+        &board.domain_name(app),
         &image.path.to_string_lossy(),
         options,
     )?;
     let configuration = Configuration::parse(&config.text("run.xl"), &folder)?;
-    let session = Session::start(place, options, &configuration, port)?;
+    let session = Session::start(place, host, options, &configuration, port)?;
     let console = Console::new(Symboliser::open(&image.elf, workspace.root()));
     let mut command = session.console(options.is_reached());
     let mut guest = Guest::start(&mut command, console, false)?;
@@ -76,10 +79,30 @@ pub(super) fn run(
 impl Options {
     /// Returns whether this machine's port leads to the guest.
     fn is_reached(&self) -> bool {
-        self.bridge
+        self.lab
+            .bridge
             .as_ref()
             .is_none_or(|bridge| bridge.to_string() == REACHED)
     }
+}
+
+/// The architecture of the lab: what the user wants, or the host that the board is for.
+fn host(board: &Board, wanted: Option<Architecture>) -> Result<Architecture> {
+    let cpu = board.cpu().unwrap_or(Cpu::Aarch64);
+    let Some(host) = wanted else {
+        return Ok(match cpu {
+            Cpu::Aarch64 => Architecture::Arm64,
+            Cpu::Armv7 => Architecture::Armhf,
+        });
+    };
+    let platform = host.platform();
+    ensure!(
+        platform.guests.contains(&cpu),
+        "board {} is for {cpu}, and a Xen host of {} does not run such guests: leave --host out",
+        board.name,
+        platform.debian
+    );
+    Ok(host)
 }
 
 /// The port of this machine. One that a lab forwards can be had: the forward is replaced.
@@ -103,7 +126,7 @@ fn config(name: &str, image: &str, options: &Options) -> Result<Config> {
         config.arguments.push(argument.parse()?);
     }
     for vif in &mut config.vifs {
-        vif.bridge.clone_from(&options.bridge);
+        vif.bridge.clone_from(&options.lab.bridge);
     }
     Ok(config)
 }
@@ -118,11 +141,12 @@ struct Session {
 impl Session {
     fn start(
         place: Place,
+        host: Architecture,
         options: &Options,
         configuration: &Configuration,
         port: u16,
     ) -> Result<Self> {
-        let usual = boot::Options::USUAL;
+        let usual = boot::Options::usual(host);
         let wanted = boot::Options {
             gic: options.machine.gic.unwrap_or(usual.gic),
             ..usual

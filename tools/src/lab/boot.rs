@@ -8,7 +8,7 @@ use std::path::PathBuf;
 use std::process::{Command, Stdio};
 use std::time::{Duration, Instant};
 
-use anyhow::{Context, Result, bail};
+use anyhow::{Context, Result, bail, ensure};
 
 use super::agent::secret;
 use super::parts::Parts;
@@ -51,18 +51,28 @@ pub(crate) struct Options {
 
 impl Options {
     /// What a lab is where nobody says otherwise.
-    pub(crate) const USUAL: Self = Self {
-        architecture: Architecture::Arm64,
-        gic: 3,
-        memory: MemorySize(2048),
-        mirror: None,
-    };
+    pub(crate) fn usual(architecture: Architecture) -> Self {
+        let platform = architecture.platform();
+        Self {
+            architecture,
+            gic: platform.gics[0],
+            memory: platform.memory,
+            mirror: None,
+        }
+    }
 }
 
 /// Returns the lab at `place`, starting it if it is not up, and whether it was started.
 pub(crate) fn up(place: &Place, options: &Options) -> Result<(Lab, bool)> {
     let _lock = place.lock()?;
     if let Some(lab) = Lab::find(place) {
+        let [is, wanted] = [lab.record.architecture, options.architecture]
+            .map(|architecture| architecture.platform().debian);
+        ensure!(
+            is == wanted,
+            "the lab that is up is a host of {is}, not {wanted}: end it, or name another folder \
+             for this one with LANDFALL_LAB"
+        );
         return Ok((lab, false));
     }
     if let Some(record) = place.read() {
@@ -70,6 +80,12 @@ pub(crate) fn up(place: &Place, options: &Options) -> Result<(Lab, bool)> {
         end(place, &record)?;
     }
     let platform = options.architecture.platform();
+    ensure!(
+        platform.gics.contains(&options.gic),
+        "Debian's Xen for {} has no driver for a GICv{}: leave --gic out",
+        platform.debian,
+        options.gic
+    );
     let qemu = platform.qemu.get()?;
     let parts = Parts::get(platform, options.mirror.clone())?;
     let result = start(place, options, &qemu, &parts);

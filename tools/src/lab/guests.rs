@@ -1,14 +1,18 @@
 //! Guests of a lab: created from the files of this machine, forwarded to its ports, heard on their consoles.
 
+use std::fs::File;
+use std::io::Read;
 use std::net::SocketAddrV4;
 use std::path::{Path, PathBuf};
 use std::time::{Duration, Instant};
 
-use anyhow::{Context, Result, bail};
+use anyhow::{Context, Result, bail, ensure};
 
 use super::Lab;
 use super::agent::{Finished, script};
+use super::platform::Architecture;
 use crate::console::Console;
+use crate::image::Cpu;
 use crate::process;
 
 /// The settings of a configuration that name files of this machine.
@@ -60,6 +64,25 @@ impl Configuration {
         Ok(configuration)
     }
 
+    /// Refuses a kernel for a CPU of which a host runs no guests. xl would not name the CPU.
+    fn check(&self, host: Architecture) -> Result<()> {
+        for (file, _) in &self.files {
+            let mut header = [0; 64];
+            let read = File::open(file).and_then(|mut file| file.read_exact(&mut header));
+            // What cannot be read, or has no header, is for xl to judge.
+            if let (Ok(()), Some(cpu)) = (read, Cpu::of_image(&header)) {
+                let platform = host.platform();
+                ensure!(
+                    platform.guests.contains(&cpu),
+                    "{} is an image for {cpu}, and a Xen host of {} does not run such guests",
+                    file.display(),
+                    platform.debian
+                );
+            }
+        }
+        Ok(())
+    }
+
     /// A line with paths of dom0; the files are noted.
     fn for_dom0(&mut self, line: &str, folder: &Path) -> String {
         for key in FILES {
@@ -97,6 +120,7 @@ fn setting<'a>(line: &'a str, key: &str) -> Option<&'a str> {
 impl Lab {
     /// Copies a guest's files into dom0 and creates it.
     pub(crate) fn create(&self, configuration: &Configuration) -> Result<()> {
+        configuration.check(self.record.architecture)?;
         let agent = self.agent();
         let folder = configuration.folder();
         let exists = script(&["xl", "domid", &configuration.name]);
@@ -107,8 +131,8 @@ impl Lab {
             log(&configuration.name)
         ))?;
         for (file, path) in &configuration.files {
-            let data = std::fs::File::open(file)
-                .with_context(|| format!("cannot open {}", file.display()))?;
+            let data =
+                File::open(file).with_context(|| format!("cannot open {}", file.display()))?;
             agent.put(data, path)?;
         }
         let path = format!("{folder}/config.xl");

@@ -16,6 +16,7 @@ use crate::lab::boot::Options;
 use crate::lab::linux_guest::BOOT_ARGUMENTS;
 use crate::lab::parts::Parts;
 use crate::lab::place::Place;
+use crate::lab::platform::Architecture;
 use crate::lab::stay::Stay;
 use crate::process;
 use crate::registry::{App, Workspace};
@@ -47,7 +48,8 @@ const HOW_BULK: &str = "`iperf3` in dom0, one stream, received";
 
 /// Measures `apps` and Linux.
 pub(super) fn measure(workspace: &Workspace, apps: Vec<App>, effort: Effort) -> Result<Table> {
-    let stay = Stay::begin(Place::new(Options::USUAL.architecture)?, &Options::USUAL)?;
+    let options = Options::usual(Architecture::Arm64);
+    let stay = Stay::begin(Place::new(options.architecture)?, &options)?;
     let dom0 = Dom0(stay.lab().agent());
     let mut compilers = Compilers::new(workspace);
     let mut build = |app: &App| {
@@ -56,7 +58,7 @@ pub(super) fn measure(workspace: &Workspace, apps: Vec<App>, effort: Effort) -> 
             &mut compilers,
             app,
             &board,
-            &build::images_folder(workspace),
+            &build::images_folder(workspace, &board),
         )
     };
     let mut table = Table::new();
@@ -71,7 +73,7 @@ pub(super) fn measure(workspace: &Workspace, apps: Vec<App>, effort: Effort) -> 
     let bulk = build(&workspace.app(BULK)?)?;
     let bulk = Guest::landfall(bulk.path, bulk.bytes);
     dom0.bulk(&mut table.column("bulk"), &bulk, effort)?;
-    let parts = Parts::get(Options::USUAL.architecture.platform(), None)?;
+    let parts = Parts::get(options.architecture.platform(), None)?;
     let mut column = table.column("Linux");
     let linux = Guest::linux(&parts, false)?;
     column.add(

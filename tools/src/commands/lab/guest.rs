@@ -22,7 +22,7 @@ use crate::qemu::GUEST_PORT;
 #[derive(Debug, clap::Args)]
 #[command(after_help = "Examples:\n  \
     cargo landfall build hello --board xenvm\n  \
-    cargo landfall lab xen create target/landfall/images/hello-xenvm.xl --port 8080\n  \
+    cargo landfall lab xen create target/landfall/images/xenvm/hello.xl --port 8080\n  \
     cargo landfall lab xen create other.xl --port 8081    another, at another port")]
 pub(super) struct Create {
     /// The configuration

@@ -18,15 +18,16 @@ use crate::setup::foreign::Mirror;
 #[command(after_help = "Examples:\n  \
     cargo landfall lab xen up\n  \
     cargo landfall lab xen up --gic 2 --memory 3G\n  \
+    cargo landfall lab xen --arch armhf up               a 32-bit host, as on a Cubieboard2\n  \
     cargo landfall lab xen up --mirror http://mirror.example/debian --suite bookworm\n  \
     LANDFALL_LAB=/tmp/other cargo landfall lab xen up    a second lab")]
 pub(super) struct Up {
-    /// The version of the interrupt controller
-    #[arg(long, value_name = "VERSION", default_value_t = 3, value_parser = clap::value_parser!(u8).range(2..=3))]
-    gic: u8,
-    /// The memory of the whole machine, of which dom0 takes 768M
-    #[arg(long, value_name = "SIZE", default_value = "2G")]
-    memory: MemorySize,
+    /// The version of the interrupt controller [default: 3; armhf: 2]
+    #[arg(long, value_name = "VERSION", value_parser = clap::value_parser!(u8).range(2..=3))]
+    gic: Option<u8>,
+    /// The memory of the whole machine, of which dom0 takes 768M, or 512M on armhf [default: 2G]
+    #[arg(long, value_name = "SIZE")]
+    memory: Option<MemorySize>,
     #[command(flatten)]
     source: Source,
 }
@@ -55,11 +56,12 @@ impl Source {
 
 impl Up {
     pub(super) fn run(&self, architecture: Architecture, place: &Place) -> Result<ExitCode> {
+        let usual = boot::Options::usual(architecture);
         let options = boot::Options {
-            architecture,
-            gic: self.gic,
-            memory: self.memory,
+            gic: self.gic.unwrap_or(usual.gic),
+            memory: self.memory.unwrap_or(usual.memory),
             mirror: self.source.mirror()?,
+            ..usual
         };
         let (lab, started) = boot::up(place, &options)?;
         if started {

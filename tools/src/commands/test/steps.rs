@@ -175,7 +175,8 @@ impl Bench {
                 .iter()
                 .filter(|board| board.target.is_some() || !app.hidden)
             {
-                let image = build::build(&mut self.compilers, &app, board, &self.images)?;
+                let folder = self.images.join(&board.name);
+                let image = build::build(&mut self.compilers, &app, board, &folder)?;
                 println!("{:>9} bytes  {}", image.bytes, image.path.display());
                 count += Count::ONE;
             }
@@ -209,10 +210,11 @@ impl Bench {
         let folder = self.workspace.target_directory().join("landfall/test-xen");
         let mut count = Count::default();
         let filter = self.filter.clone();
-        for (gic, runs) in xen::hosts(filter.as_deref()) {
-            println!("-- a Xen host with GICv{gic}");
-            let host = Host::up(&folder, gic)?;
-            for run in runs {
+        for plan in xen::plans(filter.as_deref()) {
+            println!("-- {plan}");
+            let host = Host::up(&folder, &plan)?;
+            for run in &plan.runs {
+                println!("-- {plan}: {run}");
                 let mut command = self.guest_tests()?;
                 host.prepare(&mut command, run);
                 count += tests(command)?;

@@ -1,5 +1,6 @@
 //! The Xen hosts of the tests: one after the other, each brought up for its tests and ended after them.
 
+use std::fmt::{Display, Formatter};
 use std::path::{Path, PathBuf};
 use std::process::Command;
 
@@ -8,21 +9,85 @@ use anyhow::Result;
 use crate::lab;
 use crate::lab::boot::Options;
 use crate::lab::place::Place;
+use crate::lab::platform::Architecture;
 use crate::lab::stay::Stay;
 
-/// A test program, and the part of the names of those of its tests that run; empty for all.
-type Run<'a> = (&'static str, &'a str);
+/// Some tests on a host.
+#[derive(Debug, PartialEq, Eq)]
+pub(super) struct Run<'a> {
+    /// The test program.
+    program: &'static str,
+    /// The part of the names of those of its tests that run; empty for all.
+    tests: &'a str,
+    /// The board whose images they start, and after it the others that this host could start.
+    boards: &'static str,
+}
 
-/// The hosts: the version of the interrupt controller, and what runs on them. The second only shows that
-/// guests bear its controller; all else was seen on the first. A `filter` asks for single tests.
-pub(super) fn hosts(filter: Option<&str>) -> Vec<(u8, Vec<Run<'_>>)> {
-    match filter {
-        Some(filter) => vec![(3, vec![("xen", filter)])],
-        None => vec![
-            (3, vec![("xen", ""), ("browser", "on_xenvm")]),
-            (2, vec![("xen", "every_host::")]),
-        ],
+/// What runs on one host.
+#[derive(Debug, PartialEq, Eq)]
+pub(super) struct Plan<'a> {
+    architecture: Architecture,
+    /// The version of the interrupt controller.
+    gic: u8,
+    pub(super) runs: Vec<Run<'a>>,
+}
+
+impl Display for Run<'_> {
+    fn fmt(&self, formatter: &mut Formatter<'_>) -> std::fmt::Result {
+        let board = self.boards.split(',').next().unwrap_or_default();
+        write!(formatter, "guests of board {board}, {} tests", self.program)
     }
+}
+
+impl Display for Plan<'_> {
+    fn fmt(&self, formatter: &mut Formatter<'_>) -> std::fmt::Result {
+        let debian = self.architecture.platform().debian;
+        write!(formatter, "a Xen host of {debian} with GICv{}", self.gic)
+    }
+}
+
+const XENVM: &str = "xenvm,cubieboard2";
+const CUBIEBOARD2: &str = "cubieboard2";
+const CUBIEBOARD2_AMONG_OTHERS: &str = "cubieboard2,xenvm";
+
+/// The hosts. The one with GICv2 only shows that guests bear its controller; all else was seen on the others.
+/// A `filter` asks for single tests.
+pub(super) fn plans(filter: Option<&str>) -> Vec<Plan<'_>> {
+    let tests = filter.unwrap_or("");
+    let run = |program, tests, boards| Run {
+        program,
+        tests,
+        boards,
+    };
+    let all = |boards| run("xen", tests, boards);
+    let plan = |architecture, gic, runs| Plan {
+        architecture,
+        gic,
+        runs,
+    };
+    let first = |runs| plan(Architecture::Arm64, 3, runs);
+    let second = |runs| plan(Architecture::Armhf, 2, runs);
+    if filter.is_some() {
+        return vec![
+            first(vec![all(XENVM), all(CUBIEBOARD2_AMONG_OTHERS)]),
+            second(vec![all(CUBIEBOARD2)]),
+        ];
+    }
+    let browser = |boards| run("browser", "as_a_guest_of_xen", boards);
+    let every_host = |boards| run("xen", "every_host::", boards);
+    vec![
+        first(vec![
+            all(XENVM),
+            browser(XENVM),
+            all(CUBIEBOARD2_AMONG_OTHERS),
+        ]),
+        plan(
+            Architecture::Arm64,
+            2,
+            vec![every_host(XENVM), every_host(CUBIEBOARD2_AMONG_OTHERS)],
+        ),
+        second(vec![all(CUBIEBOARD2), browser(CUBIEBOARD2)]),
+    ]
 }
 
 /// A host that ends when this value is dropped.
@@ -33,15 +98,15 @@ pub(super) struct Host {
 
 impl Host {
     /// Brings up a host in `folder`. One that is left there from a test that was killed is ended first.
-    pub(super) fn up(folder: &Path, gic: u8) -> Result<Self> {
+    pub(super) fn up(folder: &Path, plan: &Plan<'_>) -> Result<Self> {
         let place = Place::at(folder)?;
         if let Some(record) = place.read() {
             let _lock = place.lock()?;
             lab::end(&place, &record)?;
         }
         let options = Options {
-            gic,
-            ..Options::USUAL
+            gic: plan.gic,
+            ..Options::usual(plan.architecture)
         };
         Ok(Self {
             folder: folder.to_owned(),
@@ -50,10 +115,11 @@ impl Host {
     }
 
     /// Lets a `cargo test` command do a run on this host.
-    pub(super) fn prepare(&self, command: &mut Command, (program, tests): Run<'_>) {
+    pub(super) fn prepare(&self, command: &mut Command, run: &Run<'_>) {
         command.env("LANDFALL_LAB", &self.folder);
+        command.env("LANDFALL_XEN_BOARDS", run.boards);
         // dom0 has no time for two at once.
-        command.args(["--test", program, "--", "--test-threads=1", tests]);
+        command.args(["--test", run.program, "--", "--test-threads=1", run.tests]);
     }
 }
 
@@ -62,12 +128,22 @@ mod tests {
     use super::*;
 
     #[test]
-    fn both_hosts_run_without_a_filter_and_one_with_it() {
-        let versions = |filter| -> Vec<u8> {
-            let hosts = hosts(filter);
-            hosts.into_iter().map(|(gic, _)| gic).collect()
-        };
-        assert_eq!(versions(None), [3, 2]);
-        assert_eq!(versions(Some("panic")), [3]);
+    fn three_hosts_run_without_a_filter_and_one_of_each_architecture_with_it() {
+        let hosts = |filter| -> Vec<String> { plans(filter).iter().map(Plan::to_string).collect() };
+        let [first, second, third] = [("arm64", 3), ("arm64", 2), ("armhf", 2)]
+            .map(|(host, gic)| format!("a Xen host of {host} with GICv{gic}"));
+        assert_eq!(hosts(None), [first.clone(), second, third.clone()]);
+        assert_eq!(hosts(Some("panic")), [first, third]);
+    }
+
+    #[test]
+    fn each_host_starts_what_it_can() {
+        for plan in plans(None) {
+            let guests = plan.architecture.platform().guests;
+            for run in plan.runs {
+                let boards = run.boards.split(',').count();
+                assert_eq!(boards, guests.len(), "{run}");
+            }
+        }
     }
 }

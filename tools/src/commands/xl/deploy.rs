@@ -10,6 +10,7 @@ use crate::cargo::{Compilers, shown};
 use crate::commands::build::{self, Image};
 use crate::console::{Console, Symboliser};
 use crate::guest::{Answer, Guest, GuestStopped};
+use crate::image::Cpu;
 use crate::process::Interrupted;
 use crate::registry::{App, Board, Loader, Workspace};
 use crate::ssh::{self, Connection, Destination};
@@ -65,7 +66,7 @@ pub(crate) fn run(arguments: &Arguments) -> Result<ExitCode> {
         &mut Compilers::new(&workspace),
         &app,
         &board,
-        &build::images_folder(&workspace),
+        &build::images_folder(&workspace, &board),
     )?;
     let domain = arguments.copy(&host, config, &app, &image)?;
     if arguments.replace && host.has(&domain.name)? {
@@ -244,12 +245,11 @@ impl Domain<'_> {
 
 /// What `xl info` calls the CPUs that a board's images are for.
 fn architecture(board: &Board) -> Result<&'static str> {
-    let target = board.target.as_deref().unwrap_or("none");
-    match target.split_once('-').map(|(cpu, _)| cpu) {
-        Some("aarch64") => Ok("aarch64"),
-        Some("armv7a") => Ok("armv7l"),
-        _ => bail!(
-            "board {} is for {target}, and Xen runs no such guests",
+    match board.cpu() {
+        Some(Cpu::Aarch64) => Ok("aarch64"),
+        Some(Cpu::Armv7) => Ok("armv7l"),
+        None => bail!(
+            "board {} is this machine, and Xen runs no such guests",
             board.name
         ),
     }

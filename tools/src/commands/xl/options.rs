@@ -49,12 +49,14 @@ impl DomainOptions {
 
     /// The domain that runs `app` on `board`, its image beside its file.
     pub(crate) fn config(&self, app: &App, board: &Board) -> Result<Config> {
-        let stem = board.image_name(app);
         let name = match &self.name {
             Some(name) => name.clone(),
-            None => stem.parse().context("name the domain with --name")?,
+            None => board
+                .domain_name(app)
+                .parse()
+                .context("name the domain with --name")?,
         };
-        let mut config = Config::new(name, format!("{stem}.img").parse()?);
+        let mut config = Config::new(name, board.image_file(app).parse()?);
         config.memory = self.memory.unwrap_or(config.memory);
         config.arguments.clone_from(&self.arguments);
         for vif in &mut config.vifs {
@@ -121,7 +123,7 @@ mod tests {
     fn a_domain_is_named_after_its_image() {
         let config = config(&[], "2048").expect("a good name");
         assert_eq!(config.name.as_str(), "2048-xenvm");
-        assert_eq!(config.kernel.to_string(), "2048-xenvm.img");
+        assert_eq!(config.kernel.to_string(), "2048.img");
         assert_eq!(config.vifs.len(), 1);
     }
 
