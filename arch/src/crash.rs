@@ -65,8 +65,7 @@ pub(crate) fn print_backtrace(program_counter: Option<u64>, mut frame: u64) {
         if !layout.text.contains(&return_address) || lines.number == Backtrace::LONGEST {
             break;
         }
-        // The instruction before the one returned to is the call.
-        lines.print(return_address - 4);
+        lines.print(crate::call_before(return_address));
         if next <= frame {
             break;
         }

@@ -23,7 +23,7 @@ use aarch64 as cpu;
 #[cfg(all(target_os = "none", target_arch = "arm"))]
 use armv7 as cpu;
 #[cfg(target_os = "none")]
-use cpu::frame_pointer;
+use cpu::{call_before, frame_pointer};
 #[cfg(target_os = "none")]
 pub use cpu::{cpu_name, interrupt_pending, mmu, semihosting, timer, wait_for_interrupt};
 

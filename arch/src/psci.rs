@@ -1,7 +1,8 @@
 //! Power State Coordination Interface (Arm DEN 0022): off and reset.
 
+use crate::cpu::firmware::{Hvc, Smc};
 use core::fmt;
-use smccc::{Hvc, Smc, psci};
+use smccc::psci;
 
 /// Which instruction reaches the firmware, as the device tree's `/psci` node says in `method`.
 #[derive(Clone, Copy, Debug, Eq, PartialEq)]

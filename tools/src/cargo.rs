@@ -1,5 +1,6 @@
 //! Cargo: the commands that this tool runs, with the compiler for their target.
 
+use std::io::IsTerminal;
 use std::path::{Path, PathBuf};
 use std::process::{Command, Stdio};
 
@@ -95,7 +96,7 @@ impl Compilers {
         let subcommand = [
             "build",
             "--release",
-            "--message-format=json-render-diagnostics",
+            message_format(),
             "--package",
             &app.package,
         ];
@@ -108,7 +109,7 @@ impl Compilers {
                 .arg("--features")
                 .arg(format!("landfall-board/{feature}"));
         }
-        let executable = executables(&mut command)?.into_iter().next();
+        let executable = executables(&mut command, "cargo build")?.into_iter().next();
         executable.with_context(|| format!("package {} has no program to build", app.package))
     }
 }
@@ -135,8 +136,23 @@ fn without_home(target: &str) -> Vec<String> {
     ]
 }
 
-/// Runs a cargo build and returns the programs it made.
-fn executables(command: &mut Command) -> Result<Vec<PathBuf>> {
+/// What rustc says for each crate about the way in which ARMv7 images are made (`.cargo/config.toml`).
+const KNOWN: [&str; 2] = [
+    "unstable feature specified for `-Ctarget-feature`: `thumb-mode`",
+    "unknown and unstable feature specified for `-Ctarget-feature`: `aapcs-frame-chain`",
+];
+
+/// The option by which a command's messages come to [`executables`].
+pub(crate) fn message_format() -> &'static str {
+    if std::io::stderr().is_terminal() {
+        "--message-format=json,json-diagnostic-rendered-ansi"
+    } else {
+        "--message-format=json"
+    }
+}
+
+/// Runs a cargo command that has [`message_format`], shows the compiler's messages, and returns the programs it made.
+pub(crate) fn executables(command: &mut Command, what: &str) -> Result<Vec<PathBuf>> {
     let mut guard = ChildGuard::spawn(command.stdin(Stdio::null()).stdout(Stdio::piped()))?;
     let stdout = guard
         .child()
@@ -145,11 +161,14 @@ fn executables(command: &mut Command) -> Result<Vec<PathBuf>> {
         .context("the output is a pipe")?;
     let mut executables = Vec::new();
     for message in Message::parse_stream(std::io::BufReader::new(stdout)) {
-        if let Message::CompilerArtifact(artifact) =
-            message.context("cannot read cargo's messages")?
-            && let Some(path) = artifact.executable
-        {
-            executables.push(path.into_std_path_buf());
+        match message.context("cannot read cargo's messages")? {
+            Message::CompilerArtifact(artifact) => {
+                executables.extend(artifact.executable.map(PathBuf::from));
+            }
+            Message::CompilerMessage(note) if !KNOWN.contains(&&*note.message.message) => {
+                eprint!("{}", note.message.rendered.unwrap_or_default());
+            }
+            _ => {}
         }
     }
     let status = guard
@@ -157,7 +176,7 @@ fn executables(command: &mut Command) -> Result<Vec<PathBuf>> {
         .context("the wait without a deadline ends with a status")?;
     anyhow::ensure!(
         status.success(),
-        "cargo build failed ({}); its messages are above",
+        "{what} failed ({}); its messages are above",
         process::describe(status)
     );
     Ok(executables)

@@ -7,6 +7,9 @@ pub mod mmu;
 pub mod semihosting;
 pub mod timer;
 
+/// Calls to firmware and hypervisors.
+pub(crate) use smccc as firmware;
+
 use aarch64_cpu::{
     asm,
     registers::{MIDR_EL1, Readable},
@@ -64,4 +67,9 @@ pub(crate) fn frame_pointer() -> u64 {
         core::arch::asm!("mov {}, x29", out(reg) frame, options(nomem, nostack, preserves_flags));
     }
     frame
+}
+
+/// Returns the call from which `return_address` is the way back.
+pub(crate) fn call_before(return_address: u64) -> u64 {
+    return_address.wrapping_sub(4)
 }

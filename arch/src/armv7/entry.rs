@@ -5,6 +5,8 @@
 //! `bootz`. The same document's protocol is what the entry relies on and what it allows for: the device
 //! tree's physical address in r2, SVC or HYP mode, MMU and data cache off, any RAM base.
 //!
+//! The vectors, the entry and what else is written in assembly is A32; the compiler makes T32.
+//!
 //! The entry leaves the CPU in SVC mode with the MMU and the data cache off, interrupts masked, VFP and
 //! NEON on, the image relocated to where it runs, .bss and stacks cleared, exception vectors set, and the
 //! modes of exceptions on a stack of their own. Then it calls `landfall_start(device_tree)`, which does not
@@ -77,6 +79,7 @@ entry:
     bic     r0, r0, #0x1000         // I
     bic     r0, r0, #0x7            // C, A, M
     bic     r0, r0, #0x2000         // V: vectors where VBAR says
+    bic     r0, r0, #(1 << 30)      // TE: exceptions are taken in A32
     mcr     p15, 0, r0, c1, c0, 0
     isb
 

@@ -142,6 +142,8 @@ fn fault(kind: u32) -> (u32, u32) {
 fn report(kind: u32, frame: &Frame) -> ! {
     /// DFSR.WnR
     const WRITE: u32 = 1 << 11;
+    /// SPSR.T
+    const T32: u32 = 1 << 5;
     let layout = image::layout();
     let (status, address) = fault(kind);
     crash::begin();
@@ -151,9 +153,11 @@ fn report(kind: u32, frame: &Frame) -> ! {
         status: status.into(),
         layout: &layout,
     };
+    let in_t32 = frame.spsr & T32 != 0;
     // By how much the link register is past the instruction (Arm ARM DDI 0406C, B1.8.3).
     let past = match kind {
         kind::DATA_ABORT => 8,
+        kind::UNDEFINED | kind::SUPERVISOR_CALL if in_t32 => 2,
         _ => 4,
     };
     let _ = match kind {

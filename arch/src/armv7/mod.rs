@@ -3,6 +3,7 @@
 
 mod entry;
 mod exceptions;
+pub(crate) mod firmware;
 mod mmio;
 pub mod mmu;
 pub mod semihosting;
@@ -59,4 +60,10 @@ pub(crate) fn frame_pointer() -> u64 {
         asm!("mov {}, r11", out(reg) frame, options(nomem, nostack, preserves_flags));
     }
     frame.into()
+}
+
+/// Returns the call from which `return_address` is the way back: its last two bytes, for a T32 call has two or
+/// four. A return address says in its lowest bit that the caller is T32.
+pub(crate) fn call_before(return_address: u64) -> u64 {
+    (return_address & !1).wrapping_sub(2)
 }

@@ -15,6 +15,7 @@ global_asm!(
     ".pushsection .text.semihosting, \"ax\"",
     ".arm",
     ".global semihosting_call",
+    ".type semihosting_call, %function",
     ".global semihosting_trap",
     "semihosting_call:",
     // The call is from SVC mode and overwrites its link register.

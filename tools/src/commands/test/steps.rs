@@ -9,7 +9,7 @@ use anyhow::{Context, Result, ensure};
 use super::count::Count;
 use super::xen::{self, Host};
 use super::{Outcome, Step};
-use crate::cargo::{Compilers, Pages};
+use crate::cargo::{Compilers, Pages, executables, message_format};
 use crate::commands::build;
 use crate::process::{self, ChildGuard};
 use crate::registry::Workspace;
@@ -137,13 +137,14 @@ impl Bench {
             .compilers
             .command(&[subcommand], Some(target), Pages::Needed)?;
         command.args(packages.iter().flat_map(|package| ["--package", package]));
+        command.arg(message_format());
         if debians {
             command.env("RUSTC_WORKSPACE_WRAPPER", debian::clippy_driver()?);
             command.env("CLIPPY_ARGS", "-Dwarnings__CLIPPY_HACKERY__");
         } else {
             command.args(["--", "-Dwarnings"]);
         }
-        process::run_checked(&mut command, &format!("clippy for {target}"))
+        executables(&mut command, &format!("clippy for {target}")).map(drop)
     }
 
     fn unit(&mut self) -> Result<Outcome> {
