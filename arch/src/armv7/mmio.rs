@@ -3,7 +3,8 @@
 //! A hypervisor that emulates a device is told by the CPU which register an access was of, but only for loads
 //! and stores of one register without write-back (Arm ARM DDI 0406C, B3.13.6, "ISV"). Xen ends a guest that
 //! uses any other. `read_volatile` and `write_volatile` leave the choice to the compiler, so the drivers'
-//! crate is given these instead.
+//! crate is given these instead. A section of the ELF file, which is not in the image, lists where they are: a
+//! test disassembles each.
 
 use core::arch::asm;
 use safe_mmio::MmioOps;
@@ -12,13 +13,27 @@ struct SingleAccess;
 
 safe_mmio::set_mmio_ops!(SingleAccess);
 
+/// An instruction, and its address in the list.
+macro_rules! access {
+    ($instruction:literal) => {
+        concat!(
+            "8900: ",
+            $instruction,
+            " {}, [{}]\n",
+            ".pushsection .mmio_accesses, \"\", %progbits\n",
+            ".4byte 8900b\n",
+            ".popsection"
+        )
+    };
+}
+
 macro_rules! load {
     ($instruction:literal, $from:expr) => {{
         let value: u32;
         // SAFETY: The caller says that the register can be read.
         unsafe {
             asm!(
-                concat!($instruction, " {}, [{}]"),
+                access!($instruction),
                 out(reg) value, in(reg) $from,
                 options(nostack, preserves_flags)
             );
@@ -32,7 +47,7 @@ macro_rules! store {
         // SAFETY: The caller says that the register can be written.
         unsafe {
             asm!(
-                concat!($instruction, " {}, [{}]"),
+                access!($instruction),
                 in(reg) $value, in(reg) $to,
                 options(nostack, preserves_flags)
             );
