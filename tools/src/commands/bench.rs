@@ -6,49 +6,48 @@
 mod boot;
 mod load;
 mod size;
+mod subject;
 mod table;
 mod xen;
 
 use std::process::ExitCode;
 
-use anyhow::Result;
+use anyhow::{Result, bail};
 
-use self::table::Table;
+use self::subject::Subject;
+use self::table::{Table, grouped};
 use super::build;
 use crate::cargo::Compilers;
+use crate::image::Cpu;
 use crate::process;
-use crate::registry::{App, Workspace};
+use crate::registry::{App, Board, Loader, Workspace};
 use crate::setup::programs;
+
+/// The test guest that answers iperf3's client.
+const BULK: &str = "iperf3";
 
 /// Measures images: size, memory, start, idling, load
 ///
-/// Prints a table in Markdown on standard output and what it is doing on standard error. On board virt the
-/// load needs root: it runs over a tap in a network namespace, which this command makes and removes. On board
-/// xenvm everything happens in the Xen lab, beside a minimal Linux guest.
+/// Prints a table in Markdown on standard output and what it is doing on standard error. Beside the apps stands
+/// a minimal Linux guest of the same machine or Xen. On boards virt and virt-armv7 the load needs root: it runs
+/// over a tap in a network namespace, which this command makes and removes. On boards xenvm and cubieboard2
+/// everything happens in the Xen lab.
 #[derive(Debug, clap::Args)]
 #[command(after_help = "Examples:\n  \
     cargo landfall bench                    all apps; some minutes\n  \
     cargo landfall bench hello --quick      shorter runs, for a first impression\n  \
-    cargo landfall bench --board xenvm      as guests of Xen, beside Linux\n  \
+    cargo landfall bench --board xenvm      as guests of Xen\n  \
+    cargo landfall bench --board virt-armv7 --quick\n  \
     cargo landfall bench > measured.md      keep the table")]
 pub(crate) struct Arguments {
     /// The apps to measure [default: all]
     apps: Vec<String>,
     /// The board to measure on
-    #[arg(long, value_enum, default_value_t = Board::Virt)]
-    board: Board,
+    #[arg(long, default_value = "virt")]
+    board: String,
     /// Shorter runs: figures that scatter more
     #[arg(long)]
     quick: bool,
-}
-
-/// A board for which there are measures.
-#[derive(Clone, Copy, Debug, clap::ValueEnum)]
-enum Board {
-    /// QEMU's machine
-    Virt,
-    /// A guest of Xen, in the lab
-    Xenvm,
 }
 
 /// How long and how often things are measured.
@@ -90,27 +89,48 @@ pub(crate) fn run(arguments: &Arguments) -> Result<ExitCode> {
             .map(|name| workspace.app(name))
             .collect::<Result<_>>()?,
     };
-    let table = match arguments.board {
-        Board::Virt => measure_virt(&workspace, apps, effort)?,
-        Board::Xenvm => xen::measure(&workspace, apps, effort)?,
+    let board = workspace.board(&arguments.board)?;
+    let table = match (board.loader, board.cpu()) {
+        (Some(Loader::Xl), _) => xen::measure(&workspace, &board, apps, effort)?,
+        (None, Some(cpu)) => measure_machine(&workspace, &board, cpu, apps, effort)?,
+        (None, None) => bail!(
+            "board {} is this machine: measure it with your own tools, or add --board virt",
+            board.name
+        ),
     };
     print!("{table}");
     Ok(ExitCode::SUCCESS)
 }
 
-fn measure_virt(workspace: &Workspace, apps: Vec<App>, effort: Effort) -> Result<Table> {
-    let board = workspace.board("virt")?;
-    programs::get_all(&[programs::QEMU, programs::WRK, programs::IP])?;
+/// Measures `apps` and Linux on QEMU's machine.
+fn measure_machine(
+    workspace: &Workspace,
+    board: &Board,
+    cpu: Cpu,
+    apps: Vec<App>,
+    effort: Effort,
+) -> Result<Table> {
+    programs::get_all(&[cpu.qemu(), programs::WRK, programs::IPERF3, programs::IP])?;
     let mut compilers = Compilers::new(workspace);
-    let folder = build::images_folder(workspace, &board);
+    let folder = build::images_folder(workspace, board);
     let mut table = Table::new();
     for app in apps {
-        let image = build::build(&mut compilers, &app, &board, &folder)?;
+        let image = build::build(&mut compilers, &app, board, &folder)?;
+        let subject = Subject::landfall(cpu, &image.path);
         let mut column = table.column(&app.name);
         size::measure(&mut column, workspace, &app, &image)?;
-        boot::measure(&mut column, &image.path, effort)?;
-        load::measure(&mut column, &image.path, effort)?;
+        boot::measure(&mut column, &subject, effort)?;
+        load::measure(&mut column, &subject, effort)?;
         process::check_stopped()?;
     }
+    let bulk = build::build(&mut compilers, &workspace.app(BULK)?, board, &folder)?;
+    let bulk = Subject::landfall(cpu, &bulk.path);
+    load::bulk(&mut table.column("bulk"), &bulk, effort)?;
+    let linux = Subject::linux(cpu, false)?;
+    let mut column = table.column("Linux");
+    column.add("image, bytes", grouped(linux.bytes()?), size::HOW);
+    boot::measure(&mut column, &linux, effort)?;
+    load::measure(&mut column, &linux, effort)?;
+    load::bulk(&mut column, &Subject::linux(cpu, true)?, effort)?;
     Ok(table)
 }

@@ -90,10 +90,7 @@ impl Options {
 fn host(board: &Board, wanted: Option<Architecture>) -> Result<Architecture> {
     let cpu = board.cpu().unwrap_or(Cpu::Aarch64);
     let Some(host) = wanted else {
-        return Ok(match cpu {
-            Cpu::Aarch64 => Architecture::Arm64,
-            Cpu::Armv7 => Architecture::Armhf,
-        });
+        return Ok(Architecture::of(cpu));
     };
     let platform = host.platform();
     ensure!(

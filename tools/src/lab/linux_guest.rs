@@ -6,8 +6,10 @@ use anyhow::Result;
 use super::tree::Tree;
 use super::{libraries, modules};
 
-/// Its boot arguments, beside those that give it an address.
-pub(crate) const BOOT_ARGUMENTS: &str = "console=hvc0 rdinit=/init quiet";
+/// Its boot arguments, beside those that give it an address: as a guest of Xen, and in QEMU.
+pub(crate) const ON_XEN: &str = "console=hvc0 rdinit=/init quiet";
+/// See [`ON_XEN`]. A kernel that panics ends QEMU.
+pub(crate) const IN_QEMU: &str = "console=ttyAMA0 rdinit=/init quiet panic=-1";
 
 /// The modules of its kernel: it boots in QEMU and as a guest of Xen.
 pub(crate) const MODULES: [&str; 3] = ["virtio_mmio", "virtio_net", "xen-netfront"];

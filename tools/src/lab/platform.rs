@@ -84,6 +84,14 @@ const ARMHF: Platform = Platform {
 };
 
 impl Architecture {
+    /// The host for guests of a CPU where nobody says otherwise.
+    pub(crate) fn of(cpu: Cpu) -> Self {
+        match cpu {
+            Cpu::Aarch64 => Architecture::Arm64,
+            Cpu::Armv7 => Architecture::Armhf,
+        }
+    }
+
     /// Its row of the table.
     pub(crate) fn platform(self) -> &'static Platform {
         match self {

@@ -283,16 +283,12 @@ impl Apt {
         update
             .args(["-q", "update"])
             .stdout(Stdio::from(std::io::stderr()));
-        match process::run_checked(&mut update, "apt-get update") {
-            Ok(()) => {
-                std::fs::write(self.folder.join(STAMP), "").context("cannot write to the cache")?
-            }
-            Err(error) => {
-                process::check_stopped()?;
-                eprintln!("setup: warning: {error:#}; going on with the lists there are");
-            }
+        if let Err(error) = process::run_checked(&mut update, "apt-get update") {
+            process::check_stopped()?;
+            eprintln!("setup: warning: {error:#}; going on with the lists there are");
         }
-        Ok(())
+        // Should a package be missing in them, they are read anew all the same.
+        std::fs::write(self.folder.join(STAMP), "").context("cannot write to the cache")
     }
 
     /// A program of apt, with the state in this folder.

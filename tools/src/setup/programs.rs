@@ -48,6 +48,12 @@ pub(crate) const WRK: Program = Program {
     package: "wrk",
     what: "the load generator wrk (for the bench)",
 };
+/// Sends and receives as fast as it can.
+pub(crate) const IPERF3: Program = Program {
+    name: "iperf3",
+    package: "iperf3",
+    what: "the load generator iperf3 (for the bench)",
+};
 /// Makes taps and network namespaces.
 pub(crate) const IP: Program = Program {
     name: "ip",
@@ -62,7 +68,7 @@ pub(crate) const SSH: Program = Program {
 };
 
 /// Every program that some command needs.
-pub(crate) const ALL: [Program; 7] = [QEMU, QEMU_32, BROWSER, BROWSER_DRIVER, WRK, IP, SSH];
+pub(crate) const ALL: [Program; 8] = [QEMU, QEMU_32, BROWSER, BROWSER_DRIVER, WRK, IPERF3, IP, SSH];
 
 impl Program {
     /// Returns where the program is, if it is installed.

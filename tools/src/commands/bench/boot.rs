@@ -4,24 +4,19 @@
 //! time that the guest sleeps.
 
 use std::net::{Ipv4Addr, SocketAddr, TcpListener};
-use std::path::Path;
 use std::time::{Duration, Instant};
 
 use anyhow::{Context, Result, bail};
 
 use super::Effort;
+use super::subject::Subject;
 use super::table::{Column, grouped};
 use crate::console::Console;
 use crate::guest::Guest;
 use crate::http;
-use crate::image::Cpu;
 use crate::process::{self, supervised};
-use crate::qemu::{GUEST_PORT, Machine, MemorySize, Network};
+use crate::qemu::{GUEST_PORT, MemorySize, Network};
 use crate::qmp::Qmp;
-use crate::setup::programs;
-
-/// How long a start may take.
-const DEADLINE: Duration = Duration::from_secs(15);
 
 /// How long a guest that has served may take to come to rest.
 const SETTLE: Duration = Duration::from_secs(3);
@@ -36,16 +31,16 @@ const PAUSE: Duration = Duration::from_millis(1);
 const STATIC_ADDRESS: [&str; 2] = ["ip=10.0.2.15/24", "gateway=10.0.2.2"];
 
 /// Measures starts and idling.
-pub(super) fn measure(column: &mut Column<'_>, image: &Path, effort: Effort) -> Result<()> {
+pub(super) fn measure(column: &mut Column<'_>, subject: &Subject, effort: Effort) -> Result<()> {
     column.announce("looking for the smallest memory");
-    let memory = smallest(64, |memory| serves_with(image, memory))?;
+    let memory = smallest(subject.enough, |memory| serves_with(subject, memory))?;
     column.add(
         "smallest memory, MiB",
         memory,
         "`-m`, in steps of 1 MiB: boots and answers",
     );
     let times = repeat(effort.starts, || {
-        Ok(Run::start(image, &[])?.first_answer()?.as_millis())
+        Ok(Run::start(subject, &[])?.first_answer()?.as_millis())
     })?;
     column.add(
         "first answer, ms",
@@ -54,7 +49,7 @@ pub(super) fn measure(column: &mut Column<'_>, image: &Path, effort: Effort) -> 
     );
     let sleepless = ["-icount", "shift=0,sleep=off"];
     let counts = repeat(effort.starts, || {
-        let mut run = Run::start(image, &sleepless)?;
+        let mut run = Run::start(subject, &sleepless)?;
         run.first_answer()?;
         run.qmp()?.instructions()
     })?;
@@ -63,7 +58,7 @@ pub(super) fn measure(column: &mut Column<'_>, image: &Path, effort: Effort) -> 
         grouped(median(counts)),
         "from reset, `ip=`; QEMU's count (`-icount shift=0,sleep=off`, `query-replay`), the median",
     );
-    let idle = idle_instructions(image, Duration::from_secs(effort.idle_seconds))?;
+    let idle = idle_instructions(subject, Duration::from_secs(effort.idle_seconds))?;
     column.add(
         "idle for 10 s, instructions",
         grouped(idle * 10 / effort.idle_seconds),
@@ -78,34 +73,33 @@ struct Run {
     address: SocketAddr,
     started: Instant,
     folder: tempfile::TempDir,
+    deadline: Duration,
 }
 
 impl Run {
-    fn start(image: &Path, extra: &[&str]) -> Result<Self> {
-        Self::start_with(image, MemorySize(64), extra)
+    fn start(subject: &Subject, extra: &[&str]) -> Result<Self> {
+        Self::start_with(subject, MemorySize(subject.enough), extra)
     }
 
-    fn start_with(image: &Path, memory: MemorySize, extra: &[&str]) -> Result<Self> {
+    fn start_with(subject: &Subject, memory: MemorySize, extra: &[&str]) -> Result<Self> {
         process::check_stopped()?;
         let port = TcpListener::bind((Ipv4Addr::LOCALHOST, 0))?
             .local_addr()?
             .port();
         let folder = tempfile::tempdir()?;
-        let mut machine = Machine::new(
-            Cpu::Aarch64,
-            image,
-            Network::User {
-                host_port: port,
-                guest_port: GUEST_PORT,
-            },
-        );
+        let network = Network::User {
+            host_port: port,
+            guest_port: GUEST_PORT,
+        };
+        let mut machine = subject.machine(network, &STATIC_ADDRESS);
         machine.memory = memory;
-        machine.arguments = STATIC_ADDRESS.map(str::to_owned).to_vec();
-        machine.extra = extra.iter().copied().map(str::to_owned).collect();
+        machine
+            .extra
+            .extend(extra.iter().copied().map(str::to_owned));
         machine.extra.extend(Qmp::words(&folder.path().join("qmp")));
         let started = Instant::now();
         let guest = Guest::start(
-            supervised(programs::QEMU.get()?).args(machine.words()),
+            supervised(subject.cpu.qemu().get()?).args(machine.words()),
             Console::new(None),
             true,
         )?;
@@ -114,6 +108,7 @@ impl Run {
             address: (Ipv4Addr::LOCALHOST, port).into(),
             started,
             folder,
+            deadline: subject.deadline,
         })
     }
 
@@ -121,7 +116,7 @@ impl Run {
     ///
     /// Asking earlier would be slower: QEMU's network repeats a lost SYN only after seconds.
     fn first_answer(&mut self) -> Result<Duration> {
-        while self.started.elapsed() < DEADLINE {
+        while self.started.elapsed() < self.deadline {
             process::check_stopped()?;
             self.guest.pump(PAUSE);
             if self.guest.console.url().is_some() && self.serves() {
@@ -134,7 +129,7 @@ impl Run {
         }
         bail!(
             "no answer within {} s; the last line: {:?}",
-            DEADLINE.as_secs(),
+            self.deadline.as_secs(),
             self.guest.console.last_line()
         )
     }
@@ -165,15 +160,15 @@ pub(super) fn smallest(most: u32, serves: impl Fn(u32) -> Result<()>) -> Result<
     Ok(enough)
 }
 
-fn serves_with(image: &Path, mebibytes: u32) -> Result<()> {
-    Run::start_with(image, MemorySize(mebibytes), &[])?
+fn serves_with(subject: &Subject, mebibytes: u32) -> Result<()> {
+    Run::start_with(subject, MemorySize(mebibytes), &[])?
         .first_answer()
         .map(drop)
 }
 
 /// The instructions that a guest executes in `time` while nobody asks it anything.
-fn idle_instructions(image: &Path, time: Duration) -> Result<u64> {
-    let mut run = Run::start(image, &["-icount", "shift=0"])?;
+fn idle_instructions(subject: &Subject, time: Duration) -> Result<u64> {
+    let mut run = Run::start(subject, &["-icount", "shift=0"])?;
     run.first_answer()?;
     let mut qmp = run.qmp()?;
     rest(SETTLE)?;

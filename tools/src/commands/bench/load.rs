@@ -1,19 +1,19 @@
 //! Requests per second and errors, over a tap in a network namespace.
 
-use std::path::Path;
+use std::process::Command;
 use std::time::{Duration, Instant};
 
 use anyhow::{Context, Result, bail};
 
 use super::Effort;
+use super::subject::Subject;
 use super::table::{Column, grouped};
 use crate::commands::burst::Burst;
 use crate::console::Console;
 use crate::guest::Guest;
-use crate::image::Cpu;
 use crate::network::{GUEST, GUEST_ARGUMENTS, Namespace, TAP};
 use crate::process::{self, ChildGuard};
-use crate::qemu::{GUEST_PORT, Machine, Network};
+use crate::qemu::{GUEST_PORT, Network};
 use crate::setup::programs;
 
 /// How many connections wrk holds.
@@ -22,20 +22,18 @@ const CONNECTIONS: [u32; 4] = [1, 10, 64, 256];
 /// How many connections are opened at once.
 const BURST: u32 = 256;
 
-/// How long the guest may take to listen.
-const DEADLINE: Duration = Duration::from_secs(15);
-
 const HOW_LOAD: &str = "`wrk -t1` over a tap, keep-alive; this machine";
+const HOW_BULK: &str = "`iperf3` over a tap, one stream, received; this machine";
 const HOW_BURST: &str = "opened at once, each asks for `/` and stays open; over a tap";
 
-/// Measures one app.
-pub(super) fn measure(column: &mut Column<'_>, image: &Path, effort: Effort) -> Result<()> {
+/// Measures requests of one system.
+pub(super) fn measure(column: &mut Column<'_>, subject: &Subject, effort: Effort) -> Result<()> {
     if let Some(obstacle) = Namespace::obstacle() {
         column.add("load", obstacle, HOW_LOAD);
         return Ok(());
     }
     let namespace = Namespace::new()?;
-    let mut guest = start(&namespace, image)?;
+    let mut guest = start(&namespace, subject)?;
     for connections in CONNECTIONS {
         column.announce(&format!(
             "{connections} connections for {} s",
@@ -55,18 +53,14 @@ pub(super) fn measure(column: &mut Column<'_>, image: &Path, effort: Effort) -> 
 }
 
 /// Starts the image inside and waits until it listens.
-fn start(namespace: &Namespace, image: &Path) -> Result<Guest> {
-    let mut machine = Machine::new(
-        Cpu::Aarch64,
-        image,
-        Network::Tap {
-            name: TAP.to_owned(),
-        },
-    );
-    machine.arguments = GUEST_ARGUMENTS.map(str::to_owned).to_vec();
-    let mut command = namespace.command(programs::QEMU.get()?)?;
+fn start(namespace: &Namespace, subject: &Subject) -> Result<Guest> {
+    let network = Network::Tap {
+        name: TAP.to_owned(),
+    };
+    let machine = subject.machine(network, &GUEST_ARGUMENTS);
+    let mut command = namespace.command(subject.cpu.qemu().get()?)?;
     let mut guest = Guest::start(command.args(machine.words()), Console::new(None), true)?;
-    let deadline = Instant::now() + DEADLINE;
+    let deadline = Instant::now() + subject.deadline;
     while guest.console.url().is_none() {
         process::check_stopped()?;
         guest.pump(Duration::from_millis(20));
@@ -94,6 +88,11 @@ fn wrk(namespace: &Namespace, guest: &mut Guest, connections: u32, seconds: u64)
     let mut command = namespace.command(programs::WRK.get()?)?;
     command.args(["-t1", &format!("-c{connections}"), &format!("-d{seconds}s")]);
     command.arg(format!("http://{GUEST}:{GUEST_PORT}/"));
+    summary(&client(command, guest)?)
+}
+
+/// Runs a client of a guest that must live on; returns what it prints.
+fn client(mut command: Command, guest: &mut Guest) -> Result<String> {
     let output = tempfile::NamedTempFile::new()?;
     let mut guard = ChildGuard::spawn(command.stdout(output.reopen()?))?;
     while guard.try_wait()?.is_none() {
@@ -101,7 +100,7 @@ fn wrk(namespace: &Namespace, guest: &mut Guest, connections: u32, seconds: u64)
         guest.pump(Duration::from_millis(20));
         alive(guest)?;
     }
-    summary(&std::fs::read_to_string(output.path())?)
+    Ok(std::fs::read_to_string(output.path())?)
 }
 
 /// Reads what wrk printed.
@@ -134,6 +133,41 @@ pub(super) fn summary(report: &str) -> Result<String> {
     };
     // A rate is positive and far below 2^53.
     Ok(format!("{} ({errors})", grouped(rate.round() as u64)))
+}
+
+/// Measures bulk TCP both ways, of a system that answers iperf3's client.
+pub(super) fn bulk(column: &mut Column<'_>, subject: &Subject, effort: Effort) -> Result<()> {
+    if Namespace::obstacle().is_some() {
+        return Ok(());
+    }
+    let namespace = Namespace::new()?;
+    let mut guest = start(&namespace, subject)?;
+    for (measure, option) in [
+        ("bulk to the guest, Mbit/s", None),
+        ("bulk from the guest, Mbit/s", Some("-R")),
+    ] {
+        column.announce(measure);
+        let mut command = namespace.command(programs::IPERF3.get()?)?;
+        command.args(["--json", "--client", GUEST, "--time"]);
+        command.arg(effort.load_seconds.to_string()).args(option);
+        let report = client(command, &mut guest)?;
+        // iperf3's server, one that Linux runs, refuses a client that comes at once after another.
+        std::thread::sleep(Duration::from_secs(1));
+        column.add(measure, grouped(megabits(&report)?), HOW_BULK);
+    }
+    Ok(())
+}
+
+/// Reads what iperf3 received, from its JSON.
+pub(super) fn megabits(report: &str) -> Result<u64> {
+    let report: serde_json::Value =
+        serde_json::from_str(report).context("iperf3 printed no JSON")?;
+    let rate = report
+        .pointer("/end/sum_received/bits_per_second")
+        .and_then(serde_json::Value::as_f64);
+    let complaint = || format!("iperf3 gave no result: {}", report["error"]);
+    // A rate is positive and far below 2^53.
+    Ok((rate.with_context(complaint)? / 1e6).round() as u64)
 }
 
 fn burst(namespace: &Namespace, guest: &mut Guest) -> Result<String> {
@@ -170,6 +204,13 @@ fn burst(namespace: &Namespace, guest: &mut Guest) -> Result<String> {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn what_iperf3_received_is_read() {
+        let report = r#"{"end": {"sum_received": {"bits_per_second": 123400000.7}}}"#;
+        assert_eq!(megabits(report).expect("a report"), 123);
+        assert!(megabits(r#"{"error": "unable to connect"}"#).is_err());
+    }
 
     #[test]
     fn wrks_report_is_read() {

@@ -8,6 +8,8 @@ use super::table::{Column, grouped};
 use crate::commands::build::Image;
 use crate::registry::{App, Workspace};
 
+pub(super) const HOW: &str = "the flat image, page included; Linux: kernel and initramfs";
+
 /// Measures the image, and apart from it the page's files, which any server would carry.
 pub(super) fn measure(
     column: &mut Column<'_>,
@@ -15,11 +17,7 @@ pub(super) fn measure(
     app: &App,
     image: &Image,
 ) -> Result<()> {
-    column.add(
-        "image, bytes",
-        grouped(image.bytes),
-        "the flat image, page included",
-    );
+    column.add("image, bytes", grouped(image.bytes), HOW);
     if let Some(assets) = assets(workspace, app) {
         column.add(
             "page's files, bytes",

@@ -8,24 +8,19 @@ use anyhow::{Context, Result};
 
 use super::boot::{median, smallest};
 use super::table::{Column, Table, grouped};
-use super::{Effort, load, size};
+use super::{BULK, Effort, load, size};
 use crate::cargo::Compilers;
 use crate::commands::build;
+use crate::image::Cpu;
 use crate::lab::agent::Agent;
 use crate::lab::boot::Options;
-use crate::lab::linux_guest::BOOT_ARGUMENTS;
+use crate::lab::linux_guest;
 use crate::lab::parts::Parts;
 use crate::lab::place::Place;
 use crate::lab::platform::Architecture;
 use crate::lab::stay::Stay;
 use crate::process;
-use crate::registry::{App, Workspace};
-
-/// The board that is measured.
-const BOARD: &str = "xenvm";
-
-/// The test guest that answers iperf3's client.
-const BULK: &str = "iperf3";
+use crate::registry::{App, Board, Workspace};
 
 /// An address of bridge xenbr0 that its DHCP server gives to nobody.
 const ADDRESS: &str = "10.0.2.200";
@@ -46,19 +41,27 @@ const HOW_REST: &str = "the difference";
 const HOW_LOAD: &str = "`wrk -t1` in dom0, over its bridge";
 const HOW_BULK: &str = "`iperf3` in dom0, one stream, received";
 
-/// Measures `apps` and Linux.
-pub(super) fn measure(workspace: &Workspace, apps: Vec<App>, effort: Effort) -> Result<Table> {
-    let options = Options::usual(Architecture::Arm64);
+/// Measures `apps` and Linux on the host that `board` is for.
+pub(super) fn measure(
+    workspace: &Workspace,
+    board: &Board,
+    apps: Vec<App>,
+    effort: Effort,
+) -> Result<Table> {
+    let cpu = board.cpu().context("the board is a machine")?;
+    let options = Options::usual(Architecture::of(cpu));
     let stay = Stay::begin(Place::new(options.architecture)?, &options)?;
-    let dom0 = Dom0(stay.lab().agent());
+    let dom0 = Dom0 {
+        agent: stay.lab().agent(),
+        cpu,
+    };
     let mut compilers = Compilers::new(workspace);
     let mut build = |app: &App| {
-        let board = workspace.board(BOARD)?;
         build::build(
             &mut compilers,
             app,
-            &board,
-            &build::images_folder(workspace, &board),
+            board,
+            &build::images_folder(workspace, board),
         )
     };
     let mut table = Table::new();
@@ -76,11 +79,7 @@ pub(super) fn measure(workspace: &Workspace, apps: Vec<App>, effort: Effort) -> 
     let parts = Parts::get(options.architecture.platform(), None)?;
     let mut column = table.column("Linux");
     let linux = Guest::linux(&parts, false)?;
-    column.add(
-        "image, bytes",
-        grouped(linux.bytes),
-        "the flat image, page included; Linux: kernel and initramfs",
-    );
+    column.add("image, bytes", grouped(linux.bytes), size::HOW);
     dom0.measure(&mut column, &linux, effort)?;
     dom0.load(&mut column, &linux, effort)?;
     dom0.bulk(&mut column, &Guest::linux(&parts, true)?, effort)?;
@@ -118,7 +117,7 @@ impl Guest {
             bytes: bytes(&kernel)? + bytes(&ramdisk)?,
             kernel,
             ramdisk: Some(ramdisk),
-            arguments: BOOT_ARGUMENTS,
+            arguments: linux_guest::ON_XEN,
             memory: 256,
             patience: 30,
         })
@@ -139,9 +138,34 @@ impl Guest {
     }
 }
 
-/// An arm64 image that halts at once, as long as another one is: the header of Linux' boot protocol
-/// (Documentation/arm64/booting.rst), and PSCI's SYSTEM_OFF (Arm DEN 0022, 5.10) by HVC.
-fn halting(bytes: u64) -> Vec<u8> {
+/// An image that halts at once, as long as another one is: the header of Linux' boot protocol, and PSCI's
+/// SYSTEM_OFF (Arm DEN 0022, 5.10) by HVC.
+fn halting(cpu: Cpu, bytes: u64) -> Vec<u8> {
+    let mut image = match cpu {
+        Cpu::Aarch64 => halting_aarch64(bytes),
+        Cpu::Armv7 => halting_armv7(bytes),
+    };
+    let bytes = usize::try_from(bytes).unwrap_or(usize::MAX);
+    image.resize(image.len().max(bytes), 0);
+    image
+}
+
+/// A zImage (arch/arm/boot/compressed/head.S of Linux).
+fn halting_armv7(bytes: u64) -> Vec<u8> {
+    const MOV_R0_R0: u32 = 0xe1a0_0000;
+    const BRANCH_OVER_HEADER: u32 = 0xea00_0003;
+    const MAGIC: u32 = 0x016f_2818;
+    const LITTLE_ENDIAN: u32 = 0x0403_0201;
+    // movw r0, #8; movt r0, #0x8400; hvc #0; b .
+    const CODE: [u32; 4] = [0xe300_0008, 0xe348_0400, 0xe140_0070, 0xeaff_fffe];
+    // An image has no gigabytes.
+    let header = [BRANCH_OVER_HEADER, MAGIC, 0, bytes as u32, LITTLE_ENDIAN];
+    let words = [MOV_R0_R0; 8].into_iter().chain(header).chain(CODE);
+    words.flat_map(u32::to_le_bytes).collect()
+}
+
+/// An arm64 image (Documentation/arch/arm64/booting.rst of Linux).
+fn halting_aarch64(bytes: u64) -> Vec<u8> {
     const BRANCH_OVER_HEADER: u32 = 0x1400_0010;
     const TEXT_OFFSET: u64 = 0;
     const FLAGS: u64 = 0b1010;
@@ -155,17 +179,15 @@ fn halting(bytes: u64) -> Vec<u8> {
     }
     image.extend(b"ARM\x64\0\0\0\0");
     image.extend(CODE.iter().flat_map(|word| word.to_le_bytes()));
-    image.resize(
-        image
-            .len()
-            .max(usize::try_from(bytes).unwrap_or(usize::MAX)),
-        0,
-    );
     image
 }
 
 /// The lab's dom0.
-struct Dom0(Agent);
+struct Dom0 {
+    agent: Agent,
+    /// Of its guests.
+    cpu: Cpu,
+}
 
 /// What `first_answer.sh` prints, in microseconds.
 #[derive(Debug, PartialEq, Eq)]
@@ -229,7 +251,7 @@ impl Dom0 {
         for connections in CONNECTIONS {
             let seconds = effort.load_seconds;
             column.announce(&format!("{connections} connections for {seconds} s"));
-            let report = self.0.output(&format!(
+            let report = self.agent.output(&format!(
                 "wrk -t1 -c{connections} -d{seconds}s http://{ADDRESS}:8080/"
             ))?;
             column.add(
@@ -250,20 +272,20 @@ impl Dom0 {
             ("bulk from the guest, Mbit/s", "-R"),
         ] {
             column.announce(measure);
-            let report = self.0.output(&format!(
+            let report = self.agent.output(&format!(
                 "iperf3 --json --client {ADDRESS} --time {} {option}",
                 effort.load_seconds
             ))?;
-            column.add(measure, grouped(megabits(&report)?), HOW_BULK);
+            column.add(measure, grouped(load::megabits(&report)?), HOW_BULK);
         }
         self.destroy()
     }
 
     /// Copies a guest's files, and an image of the same size that halts.
     fn bring(&self, guest: &Guest) -> Result<()> {
-        self.0
+        self.agent
             .output(&format!("mkdir -p {FOLDER}; rm -f {FOLDER}/*"))?;
-        self.0.put(
+        self.agent.put(
             FIRST_ANSWER.as_bytes(),
             &format!("{FOLDER}/first_answer.sh"),
         )?;
@@ -272,11 +294,11 @@ impl Dom0 {
             let Some(file) = file else { continue };
             let data = std::fs::File::open(file)
                 .with_context(|| format!("cannot open {}", file.display()))?;
-            self.0.put(data, &format!("{FOLDER}/{name}"))?;
+            self.agent.put(data, &format!("{FOLDER}/{name}"))?;
         }
         let bytes = guest.kernel.metadata()?.len();
-        self.0
-            .put(&halting(bytes)[..], &format!("{FOLDER}/halting"))
+        self.agent
+            .put(&halting(self.cpu, bytes)[..], &format!("{FOLDER}/halting"))
     }
 
     /// Creates a domain, waits for its answer for some seconds, and destroys it.
@@ -295,9 +317,9 @@ impl Dom0 {
         patience: u32,
     ) -> Result<Times> {
         let path = format!("{FOLDER}/config.xl");
-        self.0
+        self.agent
             .put(guest.configuration(kernel, memory).as_bytes(), &path)?;
-        let text = self.0.output(&format!(
+        let text = self.agent.output(&format!(
             "bash {FOLDER}/first_answer.sh {path} {ADDRESS} {patience}"
         ))?;
         Times::parse(&text).with_context(|| format!("dom0 printed no times: {text:?}"))
@@ -311,19 +333,8 @@ impl Dom0 {
 
     /// Destroys the domain, if it is still there.
     fn destroy(&self) -> Result<()> {
-        self.0.output("xl destroy bench 2>/dev/null; while xl domid bench >/dev/null 2>&1; do usleep 50000; done").map(drop)
+        self.agent.output("xl destroy bench 2>/dev/null; while xl domid bench >/dev/null 2>&1; do usleep 50000; done").map(drop)
     }
-}
-
-/// Reads what iperf3 received, from its JSON.
-fn megabits(report: &str) -> Result<u64> {
-    let report: serde_json::Value =
-        serde_json::from_str(report).context("iperf3 printed no JSON")?;
-    let rate = report
-        .pointer("/end/sum_received/bits_per_second")
-        .and_then(serde_json::Value::as_f64);
-    // A rate is positive and far below 2^53.
-    Ok((rate.context("iperf3 gave no result")? / 1e6).round() as u64)
 }
 
 #[cfg(test)]
@@ -339,17 +350,19 @@ mod tests {
     }
 
     #[test]
-    fn what_iperf3_received_is_read() {
-        let report = r#"{"end": {"sum_received": {"bits_per_second": 123400000.7}}}"#;
-        assert_eq!(megabits(report).expect("a report"), 123);
-        assert!(megabits(r#"{"error": "unable to connect"}"#).is_err());
-    }
-
-    #[test]
     fn what_halts_has_the_size_that_is_asked_for() {
-        let image = halting(344_192);
-        assert_eq!(image.len(), 344_192);
-        assert_eq!(image[56..60], *b"ARM\x64");
-        assert_eq!(image[16..24], 344_192_u64.to_le_bytes());
+        for cpu in [Cpu::Aarch64, Cpu::Armv7] {
+            let image = halting(cpu, 344_192);
+            assert_eq!(image.len(), 344_192);
+            assert_eq!(Cpu::of_image(&image), Some(cpu));
+        }
+        assert_eq!(
+            halting(Cpu::Aarch64, 344_192)[16..24],
+            344_192_u64.to_le_bytes()
+        );
+        assert_eq!(
+            halting(Cpu::Armv7, 344_192)[0x2c..0x30],
+            344_192_u32.to_le_bytes()
+        );
     }
 }

@@ -10,7 +10,7 @@ use anyhow::{Context, Result};
 use super::machine::Source;
 use crate::lab::Lab;
 use crate::lab::guests::Configuration;
-use crate::lab::linux_guest::BOOT_ARGUMENTS;
+use crate::lab::linux_guest::ON_XEN;
 use crate::lab::parts::Parts;
 use crate::lab::platform::Architecture;
 use crate::qemu::GUEST_PORT;
@@ -97,7 +97,7 @@ pub(super) struct Linux {
 fn linux() -> String {
     format!(
         "name = \"linux\"\nkernel = \"linux\"\nramdisk = \"initramfs\"\nmemory = 128\nvcpus = 1\n\
-         vif = [ 'bridge=xenbr0,mac=00:16:3e:00:4c:78' ]\nextra = \"{BOOT_ARGUMENTS}\"\n"
+         vif = [ 'bridge=xenbr0,mac=00:16:3e:00:4c:78' ]\nextra = \"{ON_XEN}\"\n"
     )
 }
 

@@ -1,0 +1,75 @@
+//! What is measured on QEMU's machine: an image of ours, or a minimal Linux guest to compare with.
+
+use std::path::{Path, PathBuf};
+use std::time::Duration;
+
+use anyhow::Result;
+
+use crate::image::Cpu;
+use crate::lab::linux_guest;
+use crate::lab::parts::Parts;
+use crate::lab::platform::Architecture;
+use crate::qemu::{Machine, MemorySize, Network};
+
+/// A system that serves a page on TCP port 8080.
+#[derive(Clone, Debug)]
+pub(super) struct Subject {
+    pub(super) cpu: Cpu,
+    image: PathBuf,
+    initramfs: Option<PathBuf>,
+    arguments: Vec<String>,
+    /// MiB that are certainly enough.
+    pub(super) enough: u32,
+    /// How long it may take to serve.
+    pub(super) deadline: Duration,
+}
+
+impl Subject {
+    /// An image of ours.
+    pub(super) fn landfall(cpu: Cpu, image: &Path) -> Self {
+        Self {
+            cpu,
+            image: image.to_owned(),
+            initramfs: None,
+            arguments: Vec::new(),
+            enough: 64,
+            deadline: Duration::from_secs(15),
+        }
+    }
+
+    /// Debian's kernel for the same CPU and a few files, with iperf3's server or without.
+    pub(super) fn linux(cpu: Cpu, with_iperf3: bool) -> Result<Self> {
+        let parts = Parts::get(Architecture::of(cpu).platform(), None)?;
+        Ok(Self {
+            cpu,
+            image: parts.linux(),
+            initramfs: Some(parts.guest(with_iperf3)),
+            arguments: vec![linux_guest::IN_QEMU.to_owned()],
+            enough: 256,
+            deadline: Duration::from_secs(60),
+        })
+    }
+
+    /// How many bytes are shipped.
+    pub(super) fn bytes(&self) -> Result<u64> {
+        let mut bytes = self.image.metadata()?.len();
+        if let Some(initramfs) = &self.initramfs {
+            bytes += initramfs.metadata()?.len();
+        }
+        Ok(bytes)
+    }
+
+    /// The machine that boots it, with boot arguments that give it an address.
+    pub(super) fn machine(&self, network: Network, address: &[&str]) -> Machine {
+        let mut machine = Machine::new(self.cpu, &self.image, network);
+        machine.memory = MemorySize(self.enough);
+        machine.arguments.clone_from(&self.arguments);
+        machine
+            .arguments
+            .extend(address.iter().copied().map(str::to_owned));
+        if let Some(initramfs) = &self.initramfs {
+            machine.extra = vec!["-initrd".to_owned(), initramfs.display().to_string()];
+        }
+        machine
+    }
+}
