@@ -40,11 +40,12 @@ pub(super) fn measure(column: &mut Column<'_>, subject: &Subject, effort: Effort
         "`-m`, in steps of 1 MiB: boots and answers",
     );
     let times = repeat(effort.starts, || {
-        Ok(Run::start(subject, &[])?.first_answer()?.as_millis())
+        let first = Run::start(subject, &[])?.first_answer()?;
+        Ok(first.as_millis() as u64)
     })?;
     column.add(
         "first answer, ms",
-        median(times),
+        grouped(median(times)),
         "wall time from QEMU's start, `ip=`; the median of some starts",
     );
     let sleepless = ["-icount", "shift=0,sleep=off"];
