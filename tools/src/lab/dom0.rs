@@ -21,14 +21,15 @@ pub(crate) const PACKAGES: [&str; 9] = [
     "bsdutils",
     // `tail`, which shows at once what guests print: busybox's looks once in a second.
     "coreutils",
-    // For measurements.
+    // For measurements: bulk transfers, and `ab`, which asks for pages. (Debian's wrk for armhf crashes.)
     "iperf3",
-    "wrk",
+    "apache2-utils",
 ];
 
 /// What of the packages goes into the initramfs: files and folders, by the beginnings of their paths.
 const WANTED: [&str; 15] = [
     "etc/xen/",
+    "usr/bin/ab",
     "usr/bin/bash",
     "usr/bin/busybox",
     "usr/bin/flock",
@@ -38,7 +39,6 @@ const WANTED: [&str; 15] = [
     "usr/bin/tail",
     "usr/bin/tcpsvd",
     "usr/bin/xenstore",
-    "usr/bin/wrk",
     "usr/lib/xen-",
     "usr/sbin/ip",
     "usr/sbin/tc",

@@ -104,7 +104,7 @@ fn client(mut command: Command, guest: &mut Guest) -> Result<String> {
 }
 
 /// Reads what wrk printed.
-pub(super) fn summary(report: &str) -> Result<String> {
+fn summary(report: &str) -> Result<String> {
     let rest = |name: &str| {
         report
             .lines()

@@ -25,7 +25,10 @@ use crate::registry::{App, Board, Workspace};
 /// An address of bridge xenbr0 that its DHCP server gives to nobody.
 const ADDRESS: &str = "10.0.2.200";
 
-/// How many connections wrk holds.
+/// More requests than there is time for. ab keeps a record of each.
+const MOST: u32 = 100_000;
+
+/// How many connections ab holds.
 const CONNECTIONS: [u32; 3] = [1, 10, 64];
 
 /// Where the guests' files are in dom0.
@@ -38,7 +41,7 @@ const HOW_XL: &str =
     "`xl create` of an image of the same size that halts at once; dom0's clock, the median";
 const HOW_FIRST: &str = "from the start of `xl create` to the answer in dom0, `ip=`; the median";
 const HOW_REST: &str = "the difference";
-const HOW_LOAD: &str = "`wrk -t1` in dom0, over its bridge";
+const HOW_LOAD: &str = "`ab -k` in dom0, over its bridge";
 const HOW_BULK: &str = "`iperf3` in dom0, one stream, received";
 
 /// Measures `apps` and Linux on the host that `board` is for.
@@ -252,11 +255,11 @@ impl Dom0 {
             let seconds = effort.load_seconds;
             column.announce(&format!("{connections} connections for {seconds} s"));
             let report = self.agent.output(&format!(
-                "wrk -t1 -c{connections} -d{seconds}s http://{ADDRESS}:8080/"
+                "ab -q -k -r -c {connections} -t {seconds} -n {MOST} http://{ADDRESS}:8080/"
             ))?;
             column.add(
                 &format!("requests/s (connections: {connections})"),
-                load::summary(&report)?,
+                summary(&report)?,
                 HOW_LOAD,
             );
         }
@@ -337,6 +340,31 @@ impl Dom0 {
     }
 }
 
+/// Reads what ab printed: "1,234 (no errors)".
+fn summary(report: &str) -> Result<String> {
+    let value = |name: &str| {
+        let rest = report.lines().find_map(|line| line.strip_prefix(name))?;
+        rest.split_whitespace().next()
+    };
+    let rate = value("Requests per second:").and_then(|rate| rate.parse::<f64>().ok());
+    let rate = rate.with_context(|| format!("ab gave no result: {report}"))?;
+    let mut errors = Vec::new();
+    for (name, what) in [
+        ("Failed requests:", "failed"),
+        ("Non-2xx responses:", "with another status"),
+    ] {
+        if let Some(count) = value(name).filter(|count| *count != "0") {
+            errors.push(format!("{count} {what}"));
+        }
+    }
+    if errors.is_empty() {
+        errors.push("no errors".to_owned());
+    }
+    // A rate is positive and far below 2^53.
+    let rate = grouped(rate.round() as u64);
+    Ok(format!("{rate} ({})", errors.join(", ")))
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -347,6 +375,20 @@ mod tests {
         assert_eq!(Times::parse("2000 3000\n"), times(2000, Some(3000)));
         assert_eq!(Times::parse("2000 -\n"), times(2000, None));
         assert_eq!(Times::parse("bash: no"), None);
+    }
+
+    #[test]
+    fn abs_report_is_read() {
+        let report = |failed: &str| {
+            format!(
+                "Failed requests:        {failed}\nRequests per second:    2290.40 [#/sec] (mean)\n"
+            )
+        };
+        let well = summary(&report("0")).expect("a report");
+        assert_eq!(well, "2,290 (no errors)");
+        let badly = summary(&report("7\nNon-2xx responses:      5")).expect("a report");
+        assert_eq!(badly, "2,290 (7 failed, 5 with another status)");
+        assert!(summary("apr_socket_connect(): refused").is_err());
     }
 
     #[test]
