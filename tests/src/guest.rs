@@ -62,7 +62,7 @@ impl Lab {
     pub fn virt(&self, board: &str, app: &str, more: &[&str]) -> Guest {
         let image = self.image(app, board).display().to_string();
         let (program, cpu) = match board {
-            "virt-armv7" => ("qemu-system-arm", "cortex-a7"),
+            "virt-armv7" | "cubieboard2" => ("qemu-system-arm", "cortex-a7"),
             _ => ("qemu-system-aarch64", "cortex-a57"),
         };
         let machine = ["-M", "virt", "-cpu", cpu, "-m", "64M"];

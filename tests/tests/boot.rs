@@ -374,3 +374,46 @@ fn two_network_cards_are_no_trouble() {
     guest.wait_for_line("listening on TCP port");
     guest.assert_well();
 }
+
+#[test]
+fn an_image_for_the_other_cpu_says_so() {
+    let Some(lab) = Lab::open() else { return };
+    for (board, program, cpu, sentence) in [
+        (
+            "virt",
+            "qemu-system-arm",
+            "cortex-a7",
+            "this image is for aarch64, and this CPU runs ARMv7 code",
+        ),
+        (
+            "virt-armv7",
+            "qemu-system-aarch64",
+            "cortex-a57",
+            "this image is for ARMv7, and this CPU runs aarch64 code",
+        ),
+    ] {
+        let image = lab.image("hello", board).display().to_string();
+        let machine = ["-M", "virt", "-cpu", cpu, "-m", "64M", "-nic", "none"];
+        let words = [&machine[..], &["-kernel", &image]].concat();
+        lab.qemu(program, &words).wait_for_line(sentence);
+    }
+}
+
+#[test]
+fn an_image_for_guests_of_xen_says_so_where_there_is_none() {
+    let Some(lab) = Lab::open() else { return };
+    for board in ["xenvm", "cubieboard2"] {
+        let mut guest = lab.bare(board, "hello", "log=info", &SEMIHOSTING);
+        guest.wait_for_line("this image is for guests of Xen, and this machine is none");
+        assert_eq!(guest.wait_for_exit(), 1, "{}", guest.console());
+    }
+}
+
+#[test]
+fn memory_that_has_no_room_for_a_device_tree_is_too_little() {
+    let Some(lab) = Lab::open() else { return };
+    let machine = lab.machine("hello").board("virt-armv7");
+    let mut guest = machine.options(&["--memory", "1M"]).start();
+    assert_eq!(guest.wait_for_exit(), 1, "{}", guest.console());
+    guest.wait_for_line("has the machine enough memory?");
+}

@@ -17,8 +17,8 @@ global_asm!(
     .pushsection .image_header, "ax"
     .global image_header
 image_header:
-    b       entry                   // code0
-    .long   0                       // code1
+    .inst   0xea00000e              // code0: ands x14, x0, x0; in AArch32 state, b other_cpu
+    b       entry                   // code1
     // text_offset: the lowest page stays free, because QEMU puts its boot stub there and would
     // otherwise move the image up by 2 MiB.
     .quad   0x1000

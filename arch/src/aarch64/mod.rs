@@ -4,6 +4,7 @@ mod copy;
 mod entry;
 mod exceptions;
 pub mod mmu;
+mod other_cpu;
 pub mod semihosting;
 pub mod timer;
 

@@ -22,10 +22,12 @@ global_asm!(
     .arch_extension sec
     .global image_header
 image_header:
-    .rept   8
+    b       1f                      // in AArch64 state: ands x6, x0, x0
+    .long   0x1400000c              // in AArch64 state: b other_cpu
+    .rept   6
     mov     r0, r0
     .endr
-    b       entry
+1:  b       entry
     .long   0x016f2818              // magic
     .long   0                       // start address: anywhere
     .long   __image_size            // end address: the size, with .bss and stacks

@@ -7,6 +7,7 @@ mod exceptions;
 pub(crate) mod firmware;
 mod mmio;
 pub mod mmu;
+mod other_cpu;
 pub mod semihosting;
 pub mod timer;
 

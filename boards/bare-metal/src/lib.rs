@@ -10,4 +10,6 @@ pub mod entropy;
 pub mod irq;
 pub mod machine;
 pub mod memory;
+pub mod power;
 pub mod time;
+pub mod uart;

@@ -10,17 +10,15 @@
 
 extern crate alloc;
 
-mod console;
 mod entropy;
 mod machine;
 mod net;
-mod power;
 mod time;
 
 use alloc::{string::String, vec::Vec};
 use landfall::{App, Devices, ExitCode, Platform};
 use landfall_arch::{boot_log, crash};
-use landfall_bare_metal::{irq, memory, time::now_us};
+use landfall_bare_metal::{irq, memory, power, time::now_us};
 use machine::Machine;
 
 /// Boots the machine that `device_tree` (its physical address) describes, and runs `app` on it.
@@ -34,8 +32,9 @@ pub fn start_as(board: &'static Virt, device_tree: usize, app: App) -> ! {
     let machine = match Machine::read(device_tree) {
         Ok(machine) => machine,
         Err(error) => {
-            // Without a tree there is no console either: this shows only where one was found.
-            boot_log!("{error}");
+            // Perhaps there is no console either but a simulator's.
+            landfall_arch::console::set_writer(landfall_arch::semihosting::write);
+            boot_log!("{error}; has the machine enough memory?");
             power::stop(ExitCode::Failure as u8)
         }
     };

@@ -1,7 +1,9 @@
 //! What the device tree says about this machine, read once, before there is a heap.
 
-use crate::console;
-use landfall_bare_metal::machine::{Core, interrupt, tree_at};
+use landfall_bare_metal::{
+    machine::{Core, interrupt, tree_at},
+    uart,
+};
 use landfall_device_tree::{Device, DeviceTree, DeviceTreeError, Registers};
 use landfall_drivers::gic::{InterruptId, Signal};
 
@@ -37,7 +39,7 @@ impl Machine {
     /// [`DeviceTreeError`].
     pub(crate) fn read(address: usize) -> Result<Self, DeviceTreeError> {
         let words = tree_at(address)?;
-        let console = DeviceTree::new(words)?.console()?.filter(console::init);
+        let console = DeviceTree::new(words)?.console()?.filter(uart::init);
         let mut devices = Devices {
             clock: None,
             virtio: [const { None }; SLOTS],

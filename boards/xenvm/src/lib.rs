@@ -25,7 +25,8 @@ use alloc::{boxed::Box, string::String};
 use core::task::{Context, Poll};
 use landfall::{App, Devices, ExitCode, Platform};
 use landfall_arch::{boot_log, crash};
-use landfall_bare_metal::{irq, memory};
+use landfall_bare_metal::{irq, machine::Core, memory};
+use landfall_device_tree::DeviceTree;
 use machine::Machine;
 
 /// Boots the machine that `device_tree` (its physical address) describes, and runs `app` on it.
@@ -35,24 +36,32 @@ pub fn start(device_tree: usize, app: App) -> ! {
 
 /// The same for a board of another name, whose guests differ in their CPU only.
 pub fn start_as(board: &'static XenVm, device_tree: usize, app: App) -> ! {
+    let machine = Machine::read(device_tree);
+    let (core, node) = match machine {
+        Ok(Machine {
+            core,
+            xen: Some(node),
+        }) => (core, node),
+        Ok(Machine { core, xen: None }) => refuse(&core),
+        Err(error) => {
+            console::init();
+            fail(format_args!("{error}"))
+        }
+    };
     console::init();
     crash::set_terminator(power::stop);
-    let machine = match Machine::read(device_tree) {
-        Ok(machine) => machine,
-        Err(error) => fail(format_args!("{error}")),
-    };
     boot_log!(
         "Landfall {} on board {}, {}, {} MiB of RAM",
         env!("CARGO_PKG_VERSION"),
         board.0,
         landfall_arch::cpu_name(),
-        machine.core.memory.bytes() >> 20
+        core.memory.bytes() >> 20
     );
-    let (tree, mut map) = memory::init(&machine.core, core::iter::empty());
+    let (tree, mut map) = memory::init(&core, core::iter::empty());
     console::connect_page(&mut map);
     landfall_bare_metal::time::init();
-    irq::init(&machine.core);
-    let xen = match xen::init(&machine, &mut map) {
+    irq::init(&core);
+    let xen = match xen::init(node, &mut map) {
         Ok(xen) => xen,
         Err(error) => fail(format_args!("{error}")),
     };
@@ -64,7 +73,7 @@ pub fn start_as(board: &'static XenVm, device_tree: usize, app: App) -> ! {
         ""
     });
     let arguments = String::from(arguments);
-    let (network, mut tasks) = net::init(&xen, machine.core.memory.bytes());
+    let (network, mut tasks) = net::init(&xen, core.memory.bytes());
     tasks.push(xen.store_task());
     boot_log!("starting the app");
     let devices = Devices {
@@ -76,6 +85,21 @@ pub fn start_as(board: &'static XenVm, device_tree: usize, app: App) -> ! {
         board: Some(Box::new(xen)),
     };
     landfall::run(board, devices, app)
+}
+
+/// Says on the console of a machine that Xen did not make that this image is not for it, and stops the machine.
+fn refuse(machine: &Core) -> ! {
+    use landfall_bare_metal::{power, uart};
+    crash::set_terminator(power::stop);
+    if let Ok(Some(device)) = DeviceTree::new(machine.tree).and_then(|tree| tree.console()) {
+        uart::init(&device);
+    }
+    power::set_conduit(machine.psci);
+    boot_log!(
+        "this image is for guests of Xen, and this machine is none: its device tree has no node xen,xen with \
+         memory and an interrupt; start the image with `xl create`, or build it for another board"
+    );
+    power::stop(ExitCode::Failure as u8)
 }
 
 /// Says why this domain cannot go on, and ends it.

@@ -7,16 +7,16 @@ use landfall_drivers::gic::{InterruptId, Signal};
 /// The parts of this domain.
 pub(crate) struct Machine {
     pub(crate) core: Core,
-    pub(crate) xen: Xen,
+    /// What it has of Xen: nothing on a machine that Xen did not make.
+    pub(crate) xen: Option<Xen>,
 }
 
 /// The node `xen,xen` (Linux Documentation/devicetree/bindings/arm/xen.txt).
-#[derive(Default)]
 pub(crate) struct Xen {
     /// Addresses for the grant table.
-    pub(crate) grants: Option<Registers>,
+    pub(crate) grants: Registers,
     /// Raised when an event channel is pending.
-    pub(crate) events: Option<(InterruptId, Signal)>,
+    pub(crate) events: (InterruptId, Signal),
 }
 
 impl Machine {
@@ -25,17 +25,22 @@ impl Machine {
     /// # Errors
     /// [`DeviceTreeError`].
     pub(crate) fn read(address: usize) -> Result<Self, DeviceTreeError> {
-        let mut xen = Xen::default();
-        let core = Core::read(tree_at(address)?, |device| xen.add(device))?;
+        let mut xen = None;
+        let core = Core::read(tree_at(address)?, |device| {
+            xen = xen.take().or_else(|| Xen::of(device));
+        })?;
         Ok(Self { core, xen })
     }
 }
 
 impl Xen {
-    fn add(&mut self, device: &Device<'_>) {
-        if device.is_compatible(&["xen,xen"]) {
-            self.grants = device.registers(0);
-            self.events = device.interrupt(0).and_then(interrupt);
+    fn of(device: &Device<'_>) -> Option<Self> {
+        if !device.is_compatible(&["xen,xen"]) {
+            return None;
         }
+        Some(Self {
+            grants: device.registers(0)?,
+            events: device.interrupt(0).and_then(interrupt)?,
+        })
     }
 }

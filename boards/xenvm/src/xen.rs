@@ -1,6 +1,6 @@
 //! What this domain shares with Xen: event channels, grant table, xenstore. No other board has it.
 
-use crate::{console, machine::Machine};
+use crate::{console, machine};
 use alloc::{boxed::Box, sync::Arc, task::Wake};
 use core::{
     cell::RefCell,
@@ -41,8 +41,6 @@ pub struct Xen {
 /// Why this domain cannot work with Xen.
 #[derive(Debug)]
 pub(crate) enum Error {
-    /// The device tree has no usable node `xen,xen`.
-    NoNode,
     SharedInfo(XenError),
     Map(MapError),
     Interrupt(GicError),
@@ -53,10 +51,6 @@ pub(crate) enum Error {
 impl fmt::Display for Error {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {
-            Self::NoNode => f.write_str(
-                "the device tree has no node xen,xen with memory and an interrupt: \
-                 this image is for guests of Xen; for other machines build it with --board virt",
-            ),
             Self::SharedInfo(error) => write!(f, "the shared info page: {error}"),
             Self::Map(error) => write!(f, "cannot map Xen's pages: {error}"),
             Self::Interrupt(error) => write!(f, "Xen's interrupt: {error}"),
@@ -69,13 +63,13 @@ impl fmt::Display for Error {
 /// All event channels, for the interrupt.
 static CHANNELS: Mutex<RefCell<Option<EventChannels>>> = Mutex::new(RefCell::new(None));
 
-/// Sets everything up.
-pub(crate) fn init(machine: &Machine, map: &mut mmu::Map) -> Result<Xen, Error> {
+/// Sets everything up, by what the device tree's `node` says.
+pub(crate) fn init(node: machine::Xen, map: &mut mmu::Map) -> Result<Xen, Error> {
     announce();
-    let (grants, interrupt) = match (machine.xen.grants.clone(), machine.xen.events) {
-        (Some(grants), Some(interrupt)) => (grants, interrupt),
-        _ => return Err(Error::NoNode),
-    };
+    let machine::Xen {
+        grants,
+        events: interrupt,
+    } = node;
     boot_log!("setting up event channels");
     let channels = EventChannels::new(SharedInfo::map().map_err(Error::SharedInfo)?);
     critical_section::with(|cs| CHANNELS.borrow_ref_mut(cs).replace(channels.clone()));

@@ -70,3 +70,10 @@ fn an_image_for_a_cpu_that_the_host_does_not_run_is_refused_by_name() {
         );
     }
 }
+
+#[test]
+fn memory_that_has_no_room_for_the_image_is_too_little() {
+    let Some(host) = XenHost::open() else { return };
+    let complaint = host.domain("tiny", "hello").memory(1).complaint();
+    assert!(complaint.contains("too little memory"), "{complaint}");
+}

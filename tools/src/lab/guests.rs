@@ -143,7 +143,13 @@ impl Lab {
             .trim_start_matches(&format!("Parsing config from {path}"))
             .trim();
         if code != 0 {
-            bail!("xl cannot create {}: {errors}", configuration.name);
+            // So Xen's tools say that neither image nor device tree find room.
+            let advice = if errors.contains("segment boundary too low") {
+                "\nthe guest has too little memory: give it some MiB more"
+            } else {
+                ""
+            };
+            bail!("xl cannot create {}: {errors}{advice}", configuration.name);
         }
         if !errors.is_empty() {
             eprintln!("{errors}");

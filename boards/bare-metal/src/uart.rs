@@ -1,4 +1,4 @@
-//! The console: the PL011 UART of `/chosen/stdout-path`, as the machine set it up.
+//! The console of machines: the PL011 UART of `/chosen/stdout-path`, as the machine set it up.
 
 use core::{cell::RefCell, ptr::NonNull};
 use critical_section::Mutex;
@@ -9,8 +9,8 @@ use safe_mmio::UniqueMmioPointer;
 
 static UART: Mutex<RefCell<Option<Pl011<'static>>>> = Mutex::new(RefCell::new(None));
 
-/// Starts writing to `device`; returns whether it is a UART that this board can drive.
-pub(crate) fn init(device: &Device<'_>) -> bool {
+/// Starts writing to `device`; returns whether it is a UART that can be driven.
+pub fn init(device: &Device<'_>) -> bool {
     let Some(registers) = device
         .registers(0)
         .filter(|_| device.is_compatible(&["arm,pl011"]))
@@ -21,7 +21,7 @@ pub(crate) fn init(device: &Device<'_>) -> bool {
         return false;
     };
     // SAFETY: The device tree says that a PL011's registers are here. Before the MMU is on, all
-    // data accesses are device accesses; then `memory` maps them as such. Only this board has them.
+    // data accesses are device accesses; then `memory` maps them as such. Only this module has them.
     let uart = Pl011::new(unsafe { UniqueMmioPointer::new(registers) });
     critical_section::with(|cs| UART.borrow_ref_mut(cs).replace(uart));
     console::set_writer(write);

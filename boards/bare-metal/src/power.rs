@@ -11,7 +11,7 @@ use landfall_arch::{
 static CONDUIT: Mutex<Cell<Option<Conduit>>> = Mutex::new(Cell::new(None));
 
 /// Sets how the firmware is reached.
-pub(crate) fn set_conduit(conduit: Option<Conduit>) {
+pub fn set_conduit(conduit: Option<Conduit>) {
     if conduit.is_none() {
         boot_log!("the device tree has no PSCI: this machine cannot turn itself off");
     }
@@ -22,7 +22,7 @@ pub(crate) fn set_conduit(conduit: Option<Conduit>) {
 ///
 /// A simulator is told the code. Otherwise a crash restarts the machine, and everything else turns
 /// it off: a machine that was told wrong arguments would only stop again.
-pub(crate) fn stop(code: u8) -> ! {
+pub fn stop(code: u8) -> ! {
     semihosting::exit(code);
     if let Some(conduit) = critical_section::with(|cs| CONDUIT.borrow(cs).get()) {
         if code == crash::EXIT_CODE {
