@@ -15,13 +15,13 @@ use alloc::collections::VecDeque;
 use core::{fmt, task::Context};
 
 /// `struct xencons_interface`
-const INPUT: Place = Place {
+pub(crate) const INPUT: Place = Place {
     bytes: 0,
     size: 1024,
     consumer: 3072,
     producer: 3076,
 };
-const OUTPUT: Place = Place {
+pub(crate) const OUTPUT: Place = Place {
     bytes: 1024,
     size: 2048,
     consumer: 3080,

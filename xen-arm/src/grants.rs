@@ -20,18 +20,18 @@ use core::{
 use critical_section::Mutex;
 
 /// `struct grant_entry_v1`
-mod entry {
-    pub(super) const BYTES: usize = 8;
-    pub(super) const FLAGS: usize = 0;
-    pub(super) const DOMAIN: usize = 2;
-    pub(super) const FRAME: usize = 4;
-    pub(super) const PER_FRAME: u32 = (crate::Frame::BYTES / BYTES) as u32;
+pub(crate) mod entry {
+    pub(crate) const BYTES: usize = 8;
+    pub(crate) const FLAGS: usize = 0;
+    pub(crate) const DOMAIN: usize = 2;
+    pub(crate) const FRAME: usize = 4;
+    pub(crate) const PER_FRAME: u32 = (crate::Frame::BYTES / BYTES) as u32;
     /// `GTF_permit_access`
-    pub(super) const PERMIT_ACCESS: u16 = 1;
+    pub(crate) const PERMIT_ACCESS: u16 = 1;
     /// `GTF_readonly`
-    pub(super) const READ_ONLY: u16 = 1 << 2;
+    pub(crate) const READ_ONLY: u16 = 1 << 2;
     /// `GTF_reading`, `GTF_writing`: the other side has it mapped.
-    pub(super) const IN_USE: u16 = 1 << 3 | 1 << 4;
+    pub(crate) const IN_USE: u16 = 1 << 3 | 1 << 4;
 }
 
 /// `GNTTAB_NR_RESERVED_ENTRIES`: the toolstack's, for console and xenstore.

@@ -37,6 +37,7 @@ pub mod grants;
 #[cfg(any(test, not(target_os = "none")))]
 pub mod hostile;
 pub mod hypercall;
+mod layouts;
 pub mod memory;
 pub mod netfront;
 #[cfg(test)]

@@ -12,12 +12,12 @@ use core::{
 };
 
 /// Offsets in the page (`io/ring.h`, `struct __name##_sring`).
-mod offset {
-    pub(super) const REQUEST_PRODUCER: usize = 0;
-    pub(super) const REQUEST_EVENT: usize = 4;
-    pub(super) const RESPONSE_PRODUCER: usize = 8;
-    pub(super) const RESPONSE_EVENT: usize = 12;
-    pub(super) const SLOTS: usize = 64;
+pub(crate) mod offset {
+    pub(crate) const REQUEST_PRODUCER: usize = 0;
+    pub(crate) const REQUEST_EVENT: usize = 4;
+    pub(crate) const RESPONSE_PRODUCER: usize = 8;
+    pub(crate) const RESPONSE_EVENT: usize = 12;
+    pub(crate) const SLOTS: usize = 64;
 }
 
 /// The other side broke the ring's rules.

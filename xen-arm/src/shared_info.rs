@@ -12,15 +12,15 @@ use core::{sync::atomic::Ordering, time::Duration};
 pub(crate) const WORDS: usize = 64;
 
 /// Offsets of `struct shared_info` on ARM, of both widths, with its one `struct vcpu_info`.
-mod offset {
-    pub(super) const UPCALL_PENDING: usize = 0;
-    pub(super) const PENDING_SELECTOR: usize = 8;
-    pub(super) const PENDING: usize = 48;
-    pub(super) const MASK: usize = 560;
-    pub(super) const WALL_CLOCK_VERSION: usize = 1072;
-    pub(super) const WALL_CLOCK_SECONDS: usize = 1076;
-    pub(super) const WALL_CLOCK_NANOSECONDS: usize = 1080;
-    pub(super) const WALL_CLOCK_SECONDS_HIGH: usize = 1084;
+pub(crate) mod offset {
+    pub(crate) const UPCALL_PENDING: usize = 0;
+    pub(crate) const PENDING_SELECTOR: usize = 8;
+    pub(crate) const PENDING: usize = 48;
+    pub(crate) const MASK: usize = 560;
+    pub(crate) const WALL_CLOCK_VERSION: usize = 1072;
+    pub(crate) const WALL_CLOCK_SECONDS: usize = 1076;
+    pub(crate) const WALL_CLOCK_NANOSECONDS: usize = 1080;
+    pub(crate) const WALL_CLOCK_SECONDS_HIGH: usize = 1084;
 }
 
 /// The shared info page.

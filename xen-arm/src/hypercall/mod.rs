@@ -14,8 +14,11 @@ pub mod host;
 #[cfg(not(target_os = "none"))]
 use host as cpu;
 
+pub(crate) mod structures;
+
 use crate::{DomainId, Frame, XenError};
 use core::{ffi::CStr, fmt};
+use structures::{AddToPhysmap, FeatureInfo, HvmParam, RegisterVcpuInfo, Shutdown, Watchdog};
 
 /// Hypercall numbers (`xen.h`, `__HYPERVISOR_*`).
 pub mod number {
@@ -104,11 +107,6 @@ pub enum Feature {
 pub fn has_feature(feature: Feature) -> Result<bool, XenError> {
     /// `XENVER_get_features`
     const GET_FEATURES: usize = 6;
-    #[repr(C)]
-    struct FeatureInfo {
-        submap_index: u32,
-        submap: u32,
-    }
     let mut info = FeatureInfo {
         submap_index: feature as u32 / 32,
         submap: 0,
@@ -139,14 +137,6 @@ pub enum MapSpace {
 pub unsafe fn add_to_physmap(space: MapSpace, index: u64, at: Frame) -> Result<(), XenError> {
     /// `XENMEM_add_to_physmap`
     const ADD_TO_PHYSMAP: usize = 7;
-    #[repr(C)]
-    struct AddToPhysmap {
-        domain: u16,
-        size: u16,
-        space: u32,
-        index: u64,
-        frame: u64,
-    }
     let mut what = AddToPhysmap {
         domain: DomainId::SELF.0,
         size: 0,
@@ -191,13 +181,6 @@ impl fmt::Display for Parameter {
 pub fn parameter(parameter: Parameter) -> Result<u64, XenError> {
     /// `HVMOP_get_param`
     const GET_PARAM: usize = 1;
-    #[repr(C)]
-    struct HvmParam {
-        domain: u16,
-        pad: u16,
-        index: u32,
-        value: u64,
-    }
     let mut what = HvmParam {
         domain: DomainId::SELF.0,
         pad: 0,
@@ -240,10 +223,6 @@ pub fn block() {
 
 /// Ends this domain (`sched.h`, `SCHEDOP_shutdown`). Returns only if Xen refuses.
 pub fn shutdown(reason: ShutdownReason) {
-    #[repr(C)]
-    struct Shutdown {
-        reason: u32,
-    }
     let mut what = Shutdown {
         reason: reason as u32,
     };
@@ -258,11 +237,6 @@ pub fn shutdown(reason: ShutdownReason) {
 /// # Errors
 /// [`XenError`].
 pub fn set_watchdog(id: u32, timeout_s: u32) -> Result<u32, XenError> {
-    #[repr(C)]
-    struct Watchdog {
-        id: u32,
-        timeout: u32,
-    }
     let mut what = Watchdog {
         id,
         timeout: timeout_s,
@@ -296,12 +270,6 @@ pub fn console_write(text: &[u8]) -> Result<(), XenError> {
 pub unsafe fn register_vcpu_info(vcpu: u32, frame: Frame, offset: u32) -> Result<(), XenError> {
     /// `VCPUOP_register_vcpu_info`
     const REGISTER_VCPU_INFO: usize = 10;
-    #[repr(C)]
-    struct RegisterVcpuInfo {
-        frame: u64,
-        offset: u32,
-        reserved: u32,
-    }
     let mut what = RegisterVcpuInfo {
         frame: frame.0,
         offset,
@@ -334,16 +302,11 @@ pub(crate) mod event_channel {
     //! `event_channel.h`
 
     use super::{call_with, number};
+    use crate::hypercall::structures::{AllocateUnbound, BindInterdomain};
     use crate::{DomainId, XenError};
 
     /// Makes a port to which `remote` can bind (`EVTCHNOP_alloc_unbound`).
     pub(crate) fn allocate_unbound(remote: DomainId) -> Result<u32, XenError> {
-        #[repr(C)]
-        struct AllocateUnbound {
-            domain: u16,
-            remote: u16,
-            port: u32,
-        }
         let mut what = AllocateUnbound {
             domain: DomainId::SELF.0,
             remote: remote.0,
@@ -356,12 +319,6 @@ pub(crate) mod event_channel {
 
     /// Binds to the port that `remote` made for this domain (`EVTCHNOP_bind_interdomain`).
     pub(crate) fn bind_interdomain(remote: DomainId, port: u32) -> Result<u32, XenError> {
-        #[repr(C)]
-        struct BindInterdomain {
-            remote: u16,
-            remote_port: u32,
-            local_port: u32,
-        }
         let mut what = BindInterdomain {
             remote: remote.0,
             remote_port: port,
@@ -393,43 +350,8 @@ pub(crate) mod grant_table {
     //! `grant_table.h`
 
     use super::{cpu, number};
+    pub(crate) use crate::hypercall::structures::{Map, QuerySize, Unmap};
     use crate::{DomainId, XenError};
-
-    /// `struct gnttab_map_grant_ref`
-    #[repr(C)]
-    #[derive(Debug)]
-    pub(crate) struct Map {
-        pub(crate) host_address: u64,
-        pub(crate) flags: u32,
-        pub(crate) reference: u32,
-        pub(crate) domain: u16,
-        pub(crate) status: i16,
-        pub(crate) handle: u32,
-        pub(crate) bus_address: u64,
-    }
-
-    /// `struct gnttab_unmap_grant_ref`
-    #[repr(C)]
-    #[derive(Debug)]
-    pub(crate) struct Unmap {
-        pub(crate) host_address: u64,
-        pub(crate) bus_address: u64,
-        pub(crate) handle: u32,
-        pub(crate) status: i16,
-    }
-
-    /// How many frames the table has and may have.
-    #[repr(C)]
-    #[derive(Debug)]
-    pub(crate) struct QuerySize {
-        domain: u16,
-        pub(crate) frames: u32,
-        pub(crate) most_frames: u32,
-        status: i16,
-    }
-
-    const _: () = assert!(size_of::<Map>() == 32 && size_of::<Unmap>() == 24);
-    const _: () = assert!(size_of::<QuerySize>() == 16);
 
     /// `GNTTABOP_map_grant_ref`, of one reference.
     ///

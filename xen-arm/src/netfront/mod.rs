@@ -35,6 +35,9 @@ use core::{cell::RefCell, fmt};
 use device::Shared;
 use futures_util::future::join;
 
+/// Bytes of a slot in the ring of frames to the backend, and in that of frames from it.
+pub(crate) const TRANSMIT_SLOT: usize = transmit::SLOT;
+pub(crate) const RECEIVE_SLOT: usize = receive::SLOT;
 /// Bytes of an Ethernet header.
 const ETHERNET_HEADER: usize = 14;
 /// Where xenstore names no MTU (`io/netif.h`, "MTU").

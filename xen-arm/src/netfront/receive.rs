@@ -14,6 +14,8 @@ use crate::{
 use alloc::{boxed::Box, vec, vec::Vec};
 use core::sync::atomic::Ordering;
 
+/// Bytes of a slot.
+pub(super) const SLOT: usize = 8;
 /// Pages that the backend has, at most.
 pub(super) const PAGES: usize = 64;
 
@@ -50,7 +52,7 @@ struct Wire;
 impl Protocol for Wire {
     type Request = Request;
     type Response = Response;
-    const SLOT: usize = 8;
+    const SLOT: usize = SLOT;
 
     fn write(memory: &SharedMemory, offset: usize, request: &Request) {
         memory.u16(offset).store(request.id, Ordering::Relaxed);

@@ -20,6 +20,8 @@ use crate::{
 use alloc::{vec, vec::Vec};
 use core::sync::atomic::Ordering;
 
+/// Bytes of a slot.
+pub(super) const SLOT: usize = 12;
 /// Buffers, at most.
 pub(super) const BUFFERS: usize = 64;
 /// Slots of one frame that every backend must take (`XEN_NETIF_NR_SLOTS_MIN`).
@@ -70,7 +72,7 @@ struct Wire;
 impl Protocol for Wire {
     type Request = Slot;
     type Response = Response;
-    const SLOT: usize = 12;
+    const SLOT: usize = SLOT;
 
     fn write(memory: &SharedMemory, offset: usize, slot: &Slot) {
         let words = match *slot {

@@ -24,13 +24,13 @@ use core::{
 };
 
 /// `struct xenstore_domain_interface`
-const REQUESTS: Place = Place {
+pub(crate) const REQUESTS: Place = Place {
     bytes: 0,
     size: 1024,
     consumer: 2048,
     producer: 2052,
 };
-const RESPONSES: Place = Place {
+pub(crate) const RESPONSES: Place = Place {
     bytes: 1024,
     size: 1024,
     consumer: 2056,

@@ -13,6 +13,7 @@ mod error;
 pub(crate) mod hostile;
 mod wire;
 
+pub(crate) use connection::{REQUESTS, RESPONSES};
 pub use error::{Broken, Cause, NoStore, PathError, StoreError};
 
 use crate::{DomainId, events::EventChannels};
@@ -25,6 +26,7 @@ use core::{
     task::{Context, Poll},
 };
 use futures_util::Stream;
+pub(crate) use wire::HEADER;
 use wire::{Kind, check_path, strings};
 
 /// How often a transaction that met another is done again, and a directory that changed is read anew.

@@ -8,7 +8,7 @@ pub(super) const LONGEST_PAYLOAD: usize = 4096;
 const LONGEST_ABSOLUTE: usize = 3072;
 const LONGEST_RELATIVE: usize = 2048;
 
-const HEADER: usize = 16;
+pub(crate) const HEADER: usize = 16;
 
 /// `enum xsd_sockmsg_type`, as far as this client uses it.
 #[derive(Clone, Copy, Debug, Eq, PartialEq)]

@@ -13,7 +13,7 @@ use crate::cargo::{Compilers, Pages, executables, message_format};
 use crate::commands::build;
 use crate::process::{self, ChildGuard};
 use crate::registry::Workspace;
-use crate::setup::{components, debian, programs, sshd, wasm};
+use crate::setup::{components, debian, programs, sshd, wasm, xen_headers};
 
 /// The package of the tests that start images.
 const GUEST_TESTS: &str = "landfall-tests";
@@ -73,6 +73,7 @@ impl Bench {
             programs::SSH,
         ])?;
         sshd::get()?;
+        xen_headers::get()?;
         self.compilers.get(wasm::TARGET)?;
         for target in self.targets()? {
             self.compilers.get(&target)?;
@@ -156,6 +157,9 @@ impl Bench {
             GUEST_TESTS,
         ];
         let mut command = self.compilers.command(&words, None, Pages::Needed)?;
+        if let Some(headers) = xen_headers::find() {
+            command.env("LANDFALL_XEN_HEADERS", headers);
+        }
         self.filter(&mut command);
         Ok(Outcome::Ran(tests(command)?))
     }
