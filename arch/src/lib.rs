@@ -29,6 +29,8 @@ pub use cpu::{cpu_name, interrupt_pending, mmu, semihosting, timer, wait_for_int
 
 pub mod console;
 #[cfg(target_os = "none")]
+mod copy;
+#[cfg(target_os = "none")]
 pub mod crash;
 #[cfg(target_os = "none")]
 mod critical;

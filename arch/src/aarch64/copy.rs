@@ -5,19 +5,7 @@
 //! byte by byte only until `mmu::enable` has set `wide_accesses`. Each loads all that a store of
 //! its could overwrite before it stores, so one routine serves overlapping ranges too.
 
-use core::{
-    arch::global_asm,
-    sync::atomic::{AtomicU8, Ordering},
-};
-
-/// Read by the assembly below.
-#[unsafe(no_mangle)]
-static wide_accesses: AtomicU8 = AtomicU8::new(0);
-
-/// Normal memory is mapped as such from now on.
-pub(super) fn allow_wide_accesses() {
-    wide_accesses.store(1, Ordering::Relaxed);
-}
+use core::arch::global_asm;
 
 global_asm!(
     r#"

@@ -67,7 +67,7 @@ pub unsafe fn enable(tables: PageTables<'static>) -> Map {
             + SCTLR_EL1::SA::Enable,
     );
     barrier::isb(barrier::SY);
-    super::copy::allow_wide_accesses();
+    crate::copy::allow_wide_accesses();
     Map(tables)
 }
 

@@ -58,7 +58,7 @@ pub unsafe fn enable(tables: PageTables<'static>) -> Map {
             options(nostack, preserves_flags)
         );
     }
-    super::copy::allow_wide_accesses();
+    crate::copy::allow_wide_accesses();
     Map(tables)
 }
 

@@ -131,6 +131,7 @@ fn config(name: &str, image: &str, options: &Options) -> Result<Config> {
 /// A guest in a lab. Dropped, the guest is gone, and the lab too if it was brought up for it.
 struct Session {
     stay: Stay,
+    host: Architecture,
     guest: String,
     port: u16,
 }
@@ -150,6 +151,7 @@ impl Session {
         };
         let session = Self {
             stay: Stay::begin(place, &wanted)?,
+            host,
             guest: configuration.name.clone(),
             port,
         };
@@ -161,11 +163,20 @@ impl Session {
     /// A command that shows the guest's console and ends with the guest.
     fn console(&self, is_reached: bool) -> Command {
         let mut command = supervised("/proc/self/exe");
-        command.args(["lab", "xen", "logs", "--until-end", &self.guest]);
+        command.args(self.lab(&["logs", "--until-end", &self.guest]));
         if is_reached {
             command.args(["--port", &self.port.to_string()]);
         }
         command
+    }
+
+    /// Words for this program: a command to the lab.
+    fn lab<'a>(&self, words: &[&'a str]) -> Vec<&'a str> {
+        let host = self.host.platform().debian;
+        ["lab", "xen", "--arch", host]
+            .into_iter()
+            .chain(words.iter().copied())
+            .collect()
     }
 
     /// Shows what Xen has to say about guests: the last hope where a guest is silent.
@@ -183,7 +194,7 @@ impl Session {
     fn destroy(&self) {
         // A process of its own: this one may have been told to stop, and waits for nothing then.
         let _ended = Command::new("/proc/self/exe")
-            .args(["lab", "xen", "xl", "destroy", &self.guest])
+            .args(self.lab(&["xl", "destroy", &self.guest]))
             .stdin(Stdio::null())
             .stderr(Stdio::null())
             .process_group(0)

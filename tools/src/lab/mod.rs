@@ -56,7 +56,7 @@ impl Lab {
 
     /// The lab at `place`, which must be up.
     pub(crate) fn get(place: &Place) -> Result<Self> {
-        Self::find(place).context("the lab is not up: start it with `cargo landfall lab xen up`")
+        Self::find(place).context("the lab is not up: start it with `cargo landfall lab xen up`, and the same --arch as here if there is one")
     }
 
     /// What is written down about it.

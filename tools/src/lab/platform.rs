@@ -22,6 +22,8 @@ pub(crate) enum Architecture {
 pub(crate) struct Platform {
     /// Debian's name of the architecture.
     pub(crate) debian: &'static str,
+    /// How the commands for its lab begin.
+    pub(crate) command: &'static str,
     /// The emulator.
     pub(crate) qemu: Program,
     /// QEMU's machine, without the version of the interrupt controller.
@@ -50,6 +52,7 @@ pub(crate) struct Platform {
 
 const ARM64: Platform = Platform {
     debian: "arm64",
+    command: "cargo landfall lab xen",
     qemu: programs::QEMU,
     machine: "virt,virtualization=on",
     cpu: "cortex-a57",
@@ -68,6 +71,7 @@ const ARM64: Platform = Platform {
 /// Without `highmem=off`, dom0's kernel comes no further than its search for PCI devices.
 const ARMHF: Platform = Platform {
     debian: "armhf",
+    command: "cargo landfall lab xen --arch armhf",
     qemu: programs::QEMU_32,
     machine: "virt,virtualization=on,highmem=off",
     cpu: "cortex-a7",

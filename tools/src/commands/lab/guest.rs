@@ -45,7 +45,8 @@ impl Create {
         let name = &configuration.name;
         let Some(port) = self.port else {
             eprintln!(
-                "{name} is created; its console: cargo landfall lab xen logs {name} --follow"
+                "{name} is created; its console: {} logs {name} --follow",
+                lab.record().architecture.platform().command
             );
             return Ok(ExitCode::SUCCESS);
         };

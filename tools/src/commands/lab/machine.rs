@@ -65,7 +65,8 @@ impl Up {
         };
         let (lab, started) = boot::up(place, &options)?;
         if started {
-            eprintln!("the lab is up; next: cargo landfall lab xen --help");
+            let command = architecture.platform().command;
+            eprintln!("the lab is up; next: {command} --help");
         } else {
             eprintln!("{}", already(&lab, &options));
         }
@@ -81,8 +82,10 @@ fn already(lab: &Lab, options: &boot::Options) -> String {
         String::new()
     } else {
         format!(
-            ", with GICv{} and {}; for another, `cargo landfall lab xen down` first",
-            record.gic, record.memory
+            ", with GICv{} and {}; for another, `{} down` first",
+            record.gic,
+            record.memory,
+            record.architecture.platform().command
         )
     };
     format!("the lab is up already{advice}")
