@@ -24,10 +24,10 @@ const SYN: u8 = 1 << 1;
 
 /// Runs `test` against a guest on a tap, in a thread that is in its namespace.
 fn on_a_tap(test: impl FnOnce(&Namespace, SocketAddr) + Send) {
-    on_a_tap_with("64M", test);
+    on_a_tap_with("virt", "64M", test);
 }
 
-fn on_a_tap_with(memory: &str, test: impl FnOnce(&Namespace, SocketAddr) + Send) {
+fn on_a_tap_with(board: &str, memory: &str, test: impl FnOnce(&Namespace, SocketAddr) + Send) {
     let Some(lab) = Lab::open() else { return };
     let namespace = match Namespace::new() {
         Ok(namespace) => namespace,
@@ -35,6 +35,7 @@ fn on_a_tap_with(memory: &str, test: impl FnOnce(&Namespace, SocketAddr) + Send)
     };
     let mut guest = lab
         .machine("2048")
+        .board(board)
         .options(&["--memory", memory])
         .network(&namespace)
         .start();
@@ -134,7 +135,7 @@ fn a_burst_of_256_connections_is_served() {
 #[test]
 fn a_crowd_before_a_small_machine_is_no_danger() {
     const CROWD: usize = 512;
-    on_a_tap_with("4M", |_, address| {
+    on_a_tap_with("virt", "4M", |_, address| {
         let before = quiet(address);
         let (start, all_there) = (Barrier::new(CROWD), Barrier::new(CROWD));
         let client = || {
@@ -455,6 +456,11 @@ fn random_frames(namespace: &Namespace, address: SocketAddr) {
 #[test]
 fn a_hundred_thousand_random_frames_do_no_harm() {
     on_a_tap(random_frames);
+}
+
+#[test]
+fn a_hundred_thousand_random_frames_do_no_harm_in_32_bits() {
+    on_a_tap_with("virt-armv7", "64M", random_frames);
 }
 
 #[test]

@@ -18,12 +18,21 @@ const FILES: [(&str, &str, &[u8]); 5] = [
 
 #[test]
 fn the_service_on_virt() {
+    on_machine("virt", "Cortex-A57");
+}
+
+#[test]
+fn the_service_on_virt_armv7() {
+    on_machine("virt-armv7", "Cortex-A7");
+}
+
+fn on_machine(board: &str, cpu: &str) {
     let Some(lab) = Lab::open() else { return };
-    let mut guest = lab.machine("2048").start();
+    let mut guest = lab.machine("2048").board(board).start();
     let address = guest.wait_until_it_listens();
-    check_all(&mut guest, address, "virt");
+    check_all(&mut guest, address, board);
     let info = info(address);
-    assert_eq!(info["cpu"], "Cortex-A57");
+    assert_eq!(info["cpu"], cpu);
     let heap = |name: &str| {
         info["heap"][name]
             .as_u64()

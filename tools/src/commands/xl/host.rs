@@ -37,7 +37,7 @@ impl Host {
         let capabilities = host.xl("info xen_caps")?;
         ensure!(
             runs(&capabilities, architecture),
-            "the image is for {architecture}, and Xen on {} runs only {}",
+            "the image is for {architecture}, and Xen on {} runs only {}: choose another --board",
             host.connection.destination(),
             capabilities.trim()
         );
