@@ -24,6 +24,15 @@ impl Lab {
         Some(Self { images, tool })
     }
 
+    /// The same with other images, each in a folder for its board.
+    #[must_use]
+    pub fn with_images(&self, images: PathBuf) -> Self {
+        Self {
+            images,
+            tool: self.tool.clone(),
+        }
+    }
+
     /// The executable of `cargo landfall`.
     pub fn tool(&self) -> &Path {
         &self.tool
@@ -70,6 +79,14 @@ impl Lab {
 pub struct Folder(PathBuf);
 
 impl Folder {
+    /// An empty folder outside of the workspace: cargo has no settings there.
+    pub fn elsewhere() -> Self {
+        let name = format!("landfall-test-{}", std::process::id());
+        let path = std::env::temp_dir().join(name);
+        std::fs::create_dir(&path).expect("the folder for temporary files can be written to");
+        Self(path)
+    }
+
     /// Where it is.
     pub fn path(&self) -> &Path {
         &self.0

@@ -8,7 +8,8 @@ use std::process::Command;
 use std::time::{Duration, Instant};
 
 use landfall_tests::guest::{children, program};
-use landfall_tests::lab::skip;
+use landfall_tests::http::get;
+use landfall_tests::lab::{Folder, skip};
 use landfall_tests::{DEADLINE, Guest, Lab, wait_until};
 use nix::sys::signal::Signal;
 
@@ -290,4 +291,76 @@ fn the_url_is_printed_once_the_guest_answers() {
     // It has answered the tool already: the first attempt succeeds.
     let answer = landfall_tests::http::ask(guest.address(), "GET", "/").expect("the guest answers");
     assert_eq!(answer.text(), "hello\n");
+}
+
+/// Copies the workspace's sources into `folder`.
+fn copy_of_workspace(folder: &Path) {
+    let root = concat!(env!("CARGO_MANIFEST_DIR"), "/..");
+    let mut copy = Command::new("sh");
+    let script = "cd \"$0\" && tar -c --exclude=./target --exclude=./.git . | tar -x -C \"$1\"";
+    copy.args(["-c", script, root]).arg(folder);
+    assert!(copy.status().expect("a shell").success());
+}
+
+#[test]
+fn a_new_app_has_a_test_that_passes_and_boots() {
+    let Some(lab) = Lab::open() else { return };
+    let folder = Folder::elsewhere();
+    copy_of_workspace(folder.path());
+    let run = |program: &Path, words: &[&str]| {
+        let mut command = lab.supervised(program);
+        command.args(words).current_dir(folder.path());
+        // The names of the copy's packages are those of the workspace's: their results must not mix.
+        command.env("CARGO_TARGET_DIR", folder.path().join("target"));
+        let output = command.output().expect("it can be started");
+        let text = [output.stdout, output.stderr].concat();
+        let text = String::from_utf8_lossy(&text).into_owned();
+        (output.status.success(), text)
+    };
+    let (made, text) = run(lab.tool(), &["new", "greeter"]);
+    assert!(made, "{text}");
+    let (again, text) = run(lab.tool(), &["new", "greeter"]);
+    assert!(!again && text.contains("greeter already"), "{text}");
+    let (passed, text) = run(Path::new("cargo"), &["test", "-p", "greeter"]);
+    assert!(passed && text.contains("1 passed"), "{text}");
+    let (built, text) = run(
+        lab.tool(),
+        &[
+            "build",
+            "greeter",
+            "--board",
+            "virt",
+            "--output",
+            "made/virt",
+        ],
+    );
+    assert!(built, "{text}");
+    let made = lab.with_images(folder.path().join("made"));
+    let mut guest = made.machine("greeter").start();
+    let address = guest.wait_until_it_listens();
+    assert_eq!(get(address, "/you").text(), "Hello, you!\n");
+    guest.assert_well();
+}
+
+#[test]
+fn the_parts_of_an_image_add_up() {
+    let Some(lab) = Lab::open() else { return };
+    for board in ["virt", "virt-armv7"] {
+        let mut size = lab.command(&["size", "hello", "--board", board, "--json"]);
+        assert_eq!(size.wait_for_exit(), 0, "{}", size.console());
+        let console = size.console();
+        let json = console.lines().find(|line| line.starts_with('{'));
+        let content: serde_json::Value =
+            serde_json::from_str(json.expect("an object")).expect("JSON");
+        let crates = content["crates"].as_array().expect("a list");
+        let bytes = |part: &serde_json::Value| {
+            part["code"].as_u64().expect("bytes") + part["data"].as_u64().expect("bytes")
+        };
+        let sum: u64 = crates.iter().map(bytes).sum();
+        assert_eq!(Some(sum), content["bytes"].as_u64(), "{console}");
+        let stack = crates.iter().find(|part| part["name"] == "smoltcp");
+        assert!(stack.is_some_and(|part| bytes(part) > 10_000), "{console}");
+    }
+    let console = fails(&lab, &["size", "hello", "--board", "unix"]);
+    assert!(console.contains("add --board virt"), "{console}");
 }

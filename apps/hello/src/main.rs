@@ -1,18 +1,15 @@
-//! The smallest web service on Landfall. Copy this folder to begin an app of your own.
+//! The smallest web service on Landfall. `cargo landfall new NAME` makes an app of your own, with a test.
 //!
 //! `cargo landfall run hello` serves it from a process on this machine, and
 //! `cargo landfall run hello --board virt` from a virtual machine that holds nothing else. The
 //! source is the same: the board is linked underneath.
 //!
-//! To make it yours:
-//! - In `Cargo.toml`, change `name` in `[package]` and in `[package.metadata.landfall.app]`, which
-//!   is the name that `cargo landfall` knows it by; list the folder under `members` in the
-//!   workspace's `Cargo.toml`.
+//! To go on from here:
 //! - Answer by path with `landfall_http::Routes`, wait for something in an answer with an
 //!   `async fn` of `landfall_http::Handler`, or leave HTTP out and accept connections from
 //!   `listener` yourself: it implements `edge_nal::TcpAccept`.
-//! - Put what can be tested on the host into a library beside this file, as `apps/2048` does, and
-//!   leave the wiring here.
+//! - Put what can be tested on the host into a library beside this file, as `new` and `apps/2048` do,
+//!   and leave the wiring here.
 
 // On bare metal there is neither `std` nor an operating system to call `main`.
 #![cfg_attr(target_os = "none", no_std, no_main)]

@@ -7,9 +7,11 @@ mod build;
 mod burst;
 mod doctor;
 mod lab;
+mod new;
 mod run;
 mod run_image;
 mod run_xen;
+mod size;
 mod supervise;
 mod test;
 mod xl;
@@ -28,10 +30,12 @@ pub(crate) enum Command {
     Boards,
     /// Lists the apps
     Apps,
+    New(new::Arguments),
     Build(build::Arguments),
     Run(run::Arguments),
     Test(test::Arguments),
     Bench(bench::Arguments),
+    Size(size::Arguments),
     Doctor(doctor::Arguments),
     Lab(lab::Arguments),
     Xl(xl::Arguments),
@@ -53,10 +57,12 @@ pub(crate) fn run(command: Command) -> Result<ExitCode> {
     match command {
         Command::Boards => boards::run(),
         Command::Apps => apps::run(),
+        Command::New(arguments) => new::run(&arguments),
         Command::Build(arguments) => build::run(&arguments),
         Command::Run(arguments) => run::run(&arguments),
         Command::Test(arguments) => test::run(&arguments),
         Command::Bench(arguments) => bench::run(&arguments),
+        Command::Size(arguments) => size::run(&arguments),
         Command::Doctor(arguments) => doctor::run(&arguments),
         Command::Lab(arguments) => lab::run(&arguments),
         Command::Xl(arguments) => xl::run(&arguments),

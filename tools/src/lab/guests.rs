@@ -143,13 +143,11 @@ impl Lab {
             .trim_start_matches(&format!("Parsing config from {path}"))
             .trim();
         if code != 0 {
-            // So Xen's tools say that neither image nor device tree find room.
-            let advice = if errors.contains("segment boundary too low") {
-                "\nthe guest has too little memory: give it some MiB more"
-            } else {
-                ""
-            };
-            bail!("xl cannot create {}: {errors}{advice}", configuration.name);
+            bail!(
+                "xl cannot create {}: {errors}{}",
+                configuration.name,
+                advice(errors)
+            );
         }
         if !errors.is_empty() {
             eprintln!("{errors}");
@@ -197,6 +195,17 @@ impl Lab {
     }
 }
 
+/// What to do about complaints of Xen's tools that do not say it.
+fn advice(errors: &str) -> &'static str {
+    if errors.contains("segment boundary too low") {
+        "\nthe guest has too little memory for its image: give it some MiB more"
+    } else if errors.contains("can't allocate low memory") {
+        "\nthe guest has too little memory, or the host has not so much left (xl info free_memory)"
+    } else {
+        ""
+    }
+}
+
 /// Where xenconsoled writes what a guest prints.
 pub(crate) fn log(guest: &str) -> String {
     script(&[format!("/var/log/xen/console/guest-{guest}.log")])
@@ -237,6 +246,20 @@ mod tests {
         let files =
             files.map(|(file, name)| (PathBuf::from(file), format!("/root/guests/hello/{name}")));
         assert_eq!(read.files, files);
+    }
+
+    #[test]
+    fn complaints_about_memory_are_explained() {
+        for complaint in [
+            "xc_dom_alloc_pad: segment boundary too low (0x40007000 < 0x40050000)",
+            "xc_dom_boot_mem_init: can't allocate low memory for domain: Out of memory",
+        ] {
+            assert!(
+                advice(complaint).contains("too little memory"),
+                "{complaint}"
+            );
+        }
+        assert_eq!(advice("Invalid kernel"), "");
     }
 
     #[test]
