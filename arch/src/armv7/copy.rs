@@ -2,8 +2,8 @@
 //!
 //! The compiler's own are made for memory where a misaligned access faults, as all memory is until the MMU is
 //! on, and go word by word where they can. These go byte by byte only until `mmu::enable` has set
-//! `wide_accesses` (`crate::copy`). Each loads all that a store of its could overwrite before it stores, so one routine serves
-//! overlapping ranges too. The names with `aeabi` are those that compilers call (Arm IHI 0043, 5.3.1.4).
+//! `wide_accesses` (`crate::copy`). Each loads all that a store of its could overwrite before it stores, so one
+//! routine serves overlapping ranges too. The names with `aeabi` are those that compilers call (Arm IHI 0043, 5.3.1.4).
 //!
 //! The compiler makes no use of NEON (soft-float), so its registers are free.
 

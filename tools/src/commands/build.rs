@@ -16,9 +16,9 @@ use crate::xl::Config;
 /// Builds an app's image for a board and prints its path
 ///
 /// The image is what you ship: for board `virt` a flat image that QEMU and other loaders of arm64 kernels
-/// take, for ARMv7 boards a zImage, for `unix` an executable. Beside an image lies the ELF file it was made from, with the debug
-/// information, and for a guest of Xen APP.xl, which `xl create` takes. The last line on standard output is
-/// the image's path.
+/// take, for ARMv7 boards a zImage, for `unix` an executable. Beside an image lies the ELF file it was made
+/// from, with the debug information, and for a guest of Xen APP.xl, which `xl create` takes. The last line on
+/// standard output is the image's path.
 #[derive(Debug, clap::Args)]
 #[command(after_help = "Examples:\n  \
     cargo landfall build hello --board virt                build target/landfall/images/virt/hello.img\n  \
