@@ -40,10 +40,17 @@ impl Cpu {
 
     /// The CPU of an image, by its header.
     pub(crate) fn of_image(image: &[u8]) -> Option<Self> {
-        [Cpu::Aarch64, Cpu::Armv7].into_iter().find(|cpu| {
-            let (offset, magic) = cpu.magic();
-            image.get(offset..offset + magic.len()) == Some(&magic[..])
-        })
+        [Cpu::Aarch64, Cpu::Armv7]
+            .into_iter()
+            .find(|cpu| cpu.heads(image))
+    }
+
+    /// Returns whether an image has its header.
+    fn heads(self, image: &[u8]) -> bool {
+        let (offset, magic) = self.magic();
+        image
+            .get(offset..)
+            .is_some_and(|rest| rest.starts_with(&magic))
     }
 
     /// The ending of its images' names: an ARMv7 image is a zImage.
@@ -133,7 +140,7 @@ impl<'data> Elf<'data> {
     pub(crate) fn sections(&self) -> Vec<Section> {
         self.file
             .sections()
-            .filter(|section| matches!(section.flags(), SectionFlags::Elf { sh_flags, .. } if sh_flags.contains(elf::SHF_ALLOC)))
+            .filter(is_in_memory)
             .map(|section| Section {
                 name: section.name().unwrap_or("?").to_owned(),
                 address: section.address(),
@@ -142,6 +149,11 @@ impl<'data> Elf<'data> {
             .filter(|section| section.bytes > 0)
             .collect()
     }
+}
+
+/// Returns whether a section is in memory when the image runs.
+pub(crate) fn is_in_memory(section: &object::Section<'_, '_>) -> bool {
+    matches!(section.flags(), SectionFlags::Elf { sh_flags, .. } if sh_flags.contains(elf::SHF_ALLOC))
 }
 
 /// A flat image that was written.
@@ -174,11 +186,8 @@ pub(crate) fn write_flat(path: &Path) -> Result<Flat> {
 fn flatten_bootable(data: &[u8]) -> Result<(Vec<u8>, Elf<'_>)> {
     let elf = Elf::parse(data)?;
     let image = elf.flatten()?;
-    let (offset, magic) = elf.cpu.magic();
     ensure!(
-        image
-            .get(offset..)
-            .is_some_and(|rest| rest.starts_with(&magic)),
+        elf.cpu.heads(&image),
         "the image does not start with the header of a Linux kernel for its CPU: no loader would take it"
     );
     Ok((image, elf))

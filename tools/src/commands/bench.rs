@@ -19,12 +19,20 @@ use self::table::{Table, grouped};
 use super::build;
 use crate::cargo::Compilers;
 use crate::image::Cpu;
+use crate::lab::parts::Parts;
+use crate::lab::platform::Architecture;
 use crate::process;
 use crate::registry::{App, Board, Loader, Workspace};
 use crate::setup::programs;
 
 /// The test guest that answers iperf3's client.
 const BULK: &str = "iperf3";
+
+/// The rows for bulk TCP, and the option of iperf3's client for each.
+const DIRECTIONS: [(&str, Option<&str>); 2] = [
+    ("bulk to the guest, Mbit/s", None),
+    ("bulk from the guest, Mbit/s", Some("-R")),
+];
 
 /// Measures images: size, memory, start, idling, load
 ///
@@ -90,13 +98,15 @@ pub(crate) fn run(arguments: &Arguments) -> Result<ExitCode> {
             .collect::<Result<_>>()?,
     };
     let board = workspace.board(&arguments.board)?;
-    let table = match (board.loader, board.cpu()) {
-        (Some(Loader::Xl), _) => xen::measure(&workspace, &board, apps, effort)?,
-        (None, Some(cpu)) => measure_machine(&workspace, &board, cpu, apps, effort)?,
-        (None, None) => bail!(
+    let Some(cpu) = board.cpu() else {
+        bail!(
             "board {} is this machine: measure it with your own tools, or add --board virt",
             board.name
-        ),
+        );
+    };
+    let table = match board.loader {
+        Some(Loader::Xl) => xen::measure(&workspace, &board, cpu, apps, effort)?,
+        None => measure_machine(&workspace, &board, cpu, apps, effort)?,
     };
     print!("{table}");
     Ok(ExitCode::SUCCESS)
@@ -126,11 +136,16 @@ fn measure_machine(
     let bulk = build::build(&mut compilers, &workspace.app(BULK)?, board, &folder)?;
     let bulk = Subject::landfall(cpu, &bulk.path);
     load::bulk(&mut table.column("bulk"), &bulk, effort)?;
-    let linux = Subject::linux(cpu, false)?;
+    let parts = Parts::get(Architecture::of(cpu).platform(), None)?;
+    let linux = Subject::linux(cpu, &parts, false);
     let mut column = table.column("Linux");
-    column.add("image, bytes", grouped(linux.bytes()?), size::HOW);
+    column.add(
+        "image, bytes",
+        grouped(parts.guest_bytes(false)?),
+        size::HOW,
+    );
     boot::measure(&mut column, &linux, effort)?;
     load::measure(&mut column, &linux, effort)?;
-    load::bulk(&mut column, &Subject::linux(cpu, true)?, effort)?;
+    load::bulk(&mut column, &Subject::linux(cpu, &parts, true), effort)?;
     Ok(table)
 }

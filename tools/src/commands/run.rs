@@ -80,15 +80,22 @@ pub(super) struct LabOptions {
 impl LabOptions {
     /// The first option that was given.
     fn given(&self) -> Option<&'static str> {
-        let given = [
+        given([
             (self.bridge.is_some(), "--bridge"),
             (self.host.is_some(), "--host"),
-        ];
-        given
-            .into_iter()
-            .find(|(given, _)| *given)
-            .map(|(_, name)| name)
+        ])
+        .next()
     }
+}
+
+/// The names of those options that were given.
+pub(crate) fn given<const COUNT: usize>(
+    options: [(bool, &'static str); COUNT],
+) -> impl Iterator<Item = &'static str> {
+    options
+        .into_iter()
+        .filter(|(given, _)| *given)
+        .map(|(_, name)| name)
 }
 
 /// What only a machine has.
@@ -118,18 +125,14 @@ pub(super) struct MachineOptions {
 impl MachineOptions {
     /// The options that were given.
     pub(super) fn given(&self) -> impl Iterator<Item = &'static str> {
-        let given = [
+        given([
             (self.memory.is_some(), "--memory"),
             (self.tap.is_some(), "--tap"),
             (self.gdb.is_some(), "--gdb"),
             (self.gic.is_some(), "--gic"),
             (self.cpu.is_some(), "--cpu"),
             (self.virtualization, "--virtualization"),
-        ];
-        given
-            .into_iter()
-            .filter(|(given, _)| *given)
-            .map(|(_, name)| name)
+        ])
     }
 }
 

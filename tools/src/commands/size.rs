@@ -4,12 +4,13 @@ use std::collections::BTreeMap;
 use std::process::ExitCode;
 
 use anyhow::{Context, Result, bail};
-use object::{Object, ObjectSection, ObjectSymbol, SectionFlags, SectionKind, elf};
+use object::{Object, ObjectSection, ObjectSymbol, SectionKind};
 use serde::Serialize;
 
 use super::apps::print_table;
 use super::build;
 use crate::cargo::{Compilers, shown};
+use crate::image;
 use crate::registry::Workspace;
 
 /// What assembly defines, or a function whose name is not Rust's.
@@ -201,10 +202,7 @@ impl Crate {
 
 /// Returns whether the image has the bytes of a section.
 fn is_in_image(section: &object::Section<'_, '_>) -> bool {
-    let SectionFlags::Elf { sh_flags, .. } = section.flags() else {
-        return false;
-    };
-    sh_flags.contains(elf::SHF_ALLOC) && section.file_range().is_some_and(|(_, size)| size > 0)
+    image::is_in_memory(section) && section.file_range().is_some_and(|(_, size)| size > 0)
 }
 
 /// The symbols in a section by address, each with its size and name.

@@ -72,6 +72,11 @@ impl Parts {
         self.folder
             .join(if with_iperf3 { "guest-iperf3" } else { "guest" })
     }
+
+    /// How many bytes a Linux guest has to be shipped with: its kernel and its files.
+    pub(crate) fn guest_bytes(&self, with_iperf3: bool) -> Result<u64> {
+        Ok(self.linux().metadata()?.len() + self.guest(with_iperf3).metadata()?.len())
+    }
 }
 
 fn are_there(folder: &Path) -> bool {

@@ -5,9 +5,9 @@ use std::time::{Duration, Instant};
 
 use anyhow::{Context, Result, bail};
 
-use super::Effort;
 use super::subject::Subject;
 use super::table::{Column, grouped};
+use super::{DIRECTIONS, Effort};
 use crate::commands::burst::Burst;
 use crate::console::Console;
 use crate::guest::Guest;
@@ -126,13 +126,18 @@ fn summary(report: &str) -> Result<String> {
     if let Some(number) = rest("Non-2xx or 3xx responses:") {
         errors.push(format!("status {number}"));
     }
+    Ok(rated(rate, &errors))
+}
+
+/// A rate of requests and what went wrong: "1,234 (no errors)".
+pub(super) fn rated(rate: f64, errors: &[String]) -> String {
     let errors = if errors.is_empty() {
         "no errors".to_owned()
     } else {
         errors.join(", ")
     };
     // A rate is positive and far below 2^53.
-    Ok(format!("{} ({errors})", grouped(rate.round() as u64)))
+    format!("{} ({errors})", grouped(rate.round() as u64))
 }
 
 /// Measures bulk TCP both ways, of a system that answers iperf3's client.
@@ -142,10 +147,7 @@ pub(super) fn bulk(column: &mut Column<'_>, subject: &Subject, effort: Effort) -
     }
     let namespace = Namespace::new()?;
     let mut guest = start(&namespace, subject)?;
-    for (measure, option) in [
-        ("bulk to the guest, Mbit/s", None),
-        ("bulk from the guest, Mbit/s", Some("-R")),
-    ] {
+    for (measure, option) in DIRECTIONS {
         column.announce(measure);
         let mut command = namespace.command(programs::IPERF3.get()?)?;
         command.args(["--json", "--client", GUEST, "--time"]);

@@ -3,12 +3,9 @@
 use std::path::{Path, PathBuf};
 use std::time::Duration;
 
-use anyhow::Result;
-
 use crate::image::Cpu;
 use crate::lab::linux_guest;
 use crate::lab::parts::Parts;
-use crate::lab::platform::Architecture;
 use crate::qemu::{Machine, MemorySize, Network};
 
 /// A system that serves a page on TCP port 8080.
@@ -38,25 +35,15 @@ impl Subject {
     }
 
     /// Debian's kernel for the same CPU and a few files, with iperf3's server or without.
-    pub(super) fn linux(cpu: Cpu, with_iperf3: bool) -> Result<Self> {
-        let parts = Parts::get(Architecture::of(cpu).platform(), None)?;
-        Ok(Self {
+    pub(super) fn linux(cpu: Cpu, parts: &Parts, with_iperf3: bool) -> Self {
+        Self {
             cpu,
             image: parts.linux(),
             initramfs: Some(parts.guest(with_iperf3)),
             arguments: vec![linux_guest::IN_QEMU.to_owned()],
             enough: 256,
             deadline: Duration::from_secs(60),
-        })
-    }
-
-    /// How many bytes are shipped.
-    pub(super) fn bytes(&self) -> Result<u64> {
-        let mut bytes = self.image.metadata()?.len();
-        if let Some(initramfs) = &self.initramfs {
-            bytes += initramfs.metadata()?.len();
         }
-        Ok(bytes)
     }
 
     /// The machine that boots it, with boot arguments that give it an address.

@@ -2,13 +2,13 @@
 //!
 //! dom0 is the client, over its bridge. One guest runs at a time.
 
-use std::path::{Path, PathBuf};
+use std::path::PathBuf;
 
 use anyhow::{Context, Result};
 
 use super::boot::{median, smallest};
 use super::table::{Column, Table, grouped};
-use super::{BULK, Effort, load, size};
+use super::{BULK, DIRECTIONS, Effort, load, size};
 use crate::cargo::Compilers;
 use crate::commands::build;
 use crate::image::Cpu;
@@ -48,10 +48,10 @@ const HOW_BULK: &str = "`iperf3` in dom0, one stream, received";
 pub(super) fn measure(
     workspace: &Workspace,
     board: &Board,
+    cpu: Cpu,
     apps: Vec<App>,
     effort: Effort,
 ) -> Result<Table> {
-    let cpu = board.cpu().context("the board is a machine")?;
     let options = Options::usual(Architecture::of(cpu));
     let stay = Stay::begin(Place::new(options.architecture)?, &options)?;
     let dom0 = Dom0 {
@@ -72,20 +72,24 @@ pub(super) fn measure(
         let image = build(&app)?;
         let mut column = table.column(&app.name);
         size::measure(&mut column, workspace, &app, &image)?;
-        let guest = Guest::landfall(image.path, image.bytes);
+        let guest = Guest::landfall(image.path);
         dom0.measure(&mut column, &guest, effort)?;
         dom0.load(&mut column, &guest, effort)?;
     }
     let bulk = build(&workspace.app(BULK)?)?;
-    let bulk = Guest::landfall(bulk.path, bulk.bytes);
+    let bulk = Guest::landfall(bulk.path);
     dom0.bulk(&mut table.column("bulk"), &bulk, effort)?;
     let parts = Parts::get(options.architecture.platform(), None)?;
     let mut column = table.column("Linux");
-    let linux = Guest::linux(&parts, false)?;
-    column.add("image, bytes", grouped(linux.bytes), size::HOW);
+    let linux = Guest::linux(&parts, false);
+    column.add(
+        "image, bytes",
+        grouped(parts.guest_bytes(false)?),
+        size::HOW,
+    );
     dom0.measure(&mut column, &linux, effort)?;
     dom0.load(&mut column, &linux, effort)?;
-    dom0.bulk(&mut column, &Guest::linux(&parts, true)?, effort)?;
+    dom0.bulk(&mut column, &Guest::linux(&parts, true), effort)?;
     Ok(table)
 }
 
@@ -93,7 +97,6 @@ pub(super) fn measure(
 struct Guest {
     kernel: PathBuf,
     ramdisk: Option<PathBuf>,
-    bytes: u64,
     arguments: &'static str,
     /// MiB that are certainly enough.
     memory: u32,
@@ -102,28 +105,24 @@ struct Guest {
 }
 
 impl Guest {
-    fn landfall(kernel: PathBuf, bytes: u64) -> Self {
+    fn landfall(kernel: PathBuf) -> Self {
         Self {
             kernel,
             ramdisk: None,
-            bytes,
             arguments: "",
             memory: 32,
             patience: 5,
         }
     }
 
-    fn linux(parts: &Parts, with_iperf3: bool) -> Result<Self> {
-        let (kernel, ramdisk) = (parts.linux(), parts.guest(with_iperf3));
-        let bytes = |path: &Path| Ok::<_, std::io::Error>(path.metadata()?.len());
-        Ok(Self {
-            bytes: bytes(&kernel)? + bytes(&ramdisk)?,
-            kernel,
-            ramdisk: Some(ramdisk),
+    fn linux(parts: &Parts, with_iperf3: bool) -> Self {
+        Self {
+            kernel: parts.linux(),
+            ramdisk: Some(parts.guest(with_iperf3)),
             arguments: linux_guest::ON_XEN,
             memory: 256,
             patience: 30,
-        })
+        }
     }
 
     /// Its configuration (xl.cfg(5)), with `kernel`, a name in its folder of dom0.
@@ -270,14 +269,12 @@ impl Dom0 {
     fn bulk(&self, column: &mut Column<'_>, guest: &Guest, effort: Effort) -> Result<()> {
         self.bring(guest)?;
         self.start(guest)?;
-        for (measure, option) in [
-            ("bulk to the guest, Mbit/s", ""),
-            ("bulk from the guest, Mbit/s", "-R"),
-        ] {
+        for (measure, option) in DIRECTIONS {
             column.announce(measure);
             let report = self.agent.output(&format!(
-                "iperf3 --json --client {ADDRESS} --time {} {option}",
-                effort.load_seconds
+                "iperf3 --json --client {ADDRESS} --time {} {}",
+                effort.load_seconds,
+                option.unwrap_or_default()
             ))?;
             column.add(measure, grouped(load::megabits(&report)?), HOW_BULK);
         }
@@ -357,12 +354,7 @@ fn summary(report: &str) -> Result<String> {
             errors.push(format!("{count} {what}"));
         }
     }
-    if errors.is_empty() {
-        errors.push("no errors".to_owned());
-    }
-    // A rate is positive and far below 2^53.
-    let rate = grouped(rate.round() as u64);
-    Ok(format!("{rate} ({})", errors.join(", ")))
+    Ok(load::rated(rate, &errors))
 }
 
 #[cfg(test)]

@@ -2,7 +2,7 @@
 
 use anyhow::{Context, Result};
 
-use crate::commands::run::boot_argument;
+use crate::commands::run::{boot_argument, given};
 use crate::qemu::MemorySize;
 use crate::registry::{App, Board};
 use crate::xl::{BootArgument, Bridge, Config, DomainName, MacAddress};
@@ -34,17 +34,14 @@ pub(crate) struct DomainOptions {
 impl DomainOptions {
     /// The first option that was given.
     pub(crate) fn given(&self) -> Option<&'static str> {
-        let given = [
+        given([
             (self.name.is_some(), "--name"),
             (self.memory.is_some(), "--memory"),
             (self.bridge.is_some(), "--bridge"),
             (self.mac.is_some(), "--mac"),
             (!self.arguments.is_empty(), "--arg"),
-        ];
-        given
-            .into_iter()
-            .find(|(given, _)| *given)
-            .map(|(_, name)| name)
+        ])
+        .next()
     }
 
     /// The domain that runs `app` on `board`, its image beside its file.
