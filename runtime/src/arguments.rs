@@ -9,7 +9,10 @@ use alloc::{
     string::{String, ToString},
     vec::Vec,
 };
-use core::{fmt, net::Ipv4Addr};
+use core::{
+    fmt,
+    net::{Ipv4Addr, Ipv6Addr},
+};
 
 /// An argument that an app or the runtime knows.
 #[derive(Clone, Copy, Debug, Eq, PartialEq)]
@@ -51,6 +54,7 @@ values! {
     bool: "true or false",
     String: "text without spaces",
     Ipv4Addr: "an address such as 10.0.2.15",
+    Ipv6Addr: "an address such as 2001:db8::5",
 }
 
 /// What is wrong with the boot arguments.
@@ -234,29 +238,6 @@ macro_rules! arguments {
     };
 }
 
-/// An address with the length of its network's prefix: `10.0.2.15/24`.
-#[derive(Clone, Copy, Debug, Eq, PartialEq)]
-pub(crate) struct Cidr {
-    pub(crate) address: Ipv4Addr,
-    pub(crate) prefix: u8,
-}
-
-impl ArgumentValue for Cidr {
-    const EXPECTED: &'static str = "an address with its network's prefix, such as 10.0.2.15/24";
-
-    fn read(text: &str) -> Option<Self> {
-        let (address, prefix) = text.split_once('/')?;
-        let prefix = prefix
-            .parse()
-            .ok()
-            .filter(|&it: &u8| (1..=32).contains(&it))?;
-        Some(Self {
-            address: address.parse().ok()?,
-            prefix,
-        })
-    }
-}
-
 impl ArgumentValue for log::LevelFilter {
     const EXPECTED: &'static str = "off, error, warn, info, debug or trace";
 
@@ -330,25 +311,6 @@ mod tests {
             sentence("port=65536"),
             "boot argument port=65536: expected a number from 0 to 65535"
         );
-    }
-
-    #[test]
-    fn addresses_with_prefix() {
-        let address = Cidr::read("10.0.2.15/24").unwrap();
-        assert_eq!(
-            (address.address, address.prefix),
-            (Ipv4Addr::new(10, 0, 2, 15), 24)
-        );
-        for bad in [
-            "",
-            "10.0.2.15",
-            "10.0.2/24",
-            "10.0.2.15/0",
-            "10.0.2.15/33",
-            "10.0.2.15/-1",
-        ] {
-            assert_eq!(Cidr::read(bad), None, "{bad}");
-        }
     }
 
     #[test]
