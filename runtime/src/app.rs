@@ -16,7 +16,7 @@ type Start = Box<dyn FnOnce(System, &Words) -> Result<AppFuture, ArgumentError>>
 ///
 /// `#[landfall::main]` makes one and hands it to the board.
 pub struct App {
-    pub(crate) arguments: &'static [Argument],
+    pub(crate) arguments: &'static [Argument<'static>],
     pub(crate) start: Start,
 }
 

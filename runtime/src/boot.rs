@@ -2,7 +2,7 @@
 
 use crate::{
     App, Error, ExitCode, Platform, System,
-    arguments::{self, Argument, ArgumentError, Cidr, Words},
+    arguments::{self, Argument, ArgumentError, Cidr, Words, argument},
     entropy::{Random, Seed},
     executor::{self, Spawner},
     logging,
@@ -62,49 +62,62 @@ impl Card {
     }
 }
 
+/// The arguments of a network card that is not the first.
+macro_rules! further_card {
+    ($ip:literal, $gateway:literal) => {
+        [
+            argument!(
+                "R",
+                $ip,
+                "Cidr",
+                "by DHCP",
+                "as ip, for the next network card"
+            ),
+            argument!(
+                "R",
+                $gateway,
+                "Ipv4Addr",
+                "by DHCP",
+                "as gateway, for the next network card"
+            ),
+        ]
+    };
+}
+
 /// What every app understands.
-const COMMON: &[Argument] = &[Argument {
-    key: "log",
-    help: "how much to log: off, error, warn, info, debug or trace",
-    default: "info",
-}];
+const COMMON: &[Argument<'static>] = &[argument!(
+    "R",
+    "log",
+    "LogFilter",
+    "info",
+    "how much to log: off, error, warn, info, debug or trace, for modules too: info,net=debug"
+)];
 
 /// What an app with our own IP stack understands, for each network card.
-const ADDRESSES: [[Argument; 2]; 4] = [
+const ADDRESSES: [[Argument<'static>; 2]; 4] = [
     [
-        Argument {
-            key: "ip",
-            help: "this machine's address and prefix, such as 10.0.2.15/24",
-            default: "by DHCP",
-        },
-        Argument {
-            key: "gateway",
-            help: "the router to other networks",
-            default: "by DHCP",
-        },
+        argument!(
+            "R",
+            "ip",
+            "Cidr",
+            "by DHCP",
+            "this machine's address and prefix, such as 10.0.2.15/24"
+        ),
+        argument!(
+            "R",
+            "gateway",
+            "Ipv4Addr",
+            "by DHCP",
+            "the router to other networks"
+        ),
     ],
-    further_card("ip1", "gateway1"),
-    further_card("ip2", "gateway2"),
-    further_card("ip3", "gateway3"),
+    further_card!("ip1", "gateway1"),
+    further_card!("ip2", "gateway2"),
+    further_card!("ip3", "gateway3"),
 ];
 
 /// What the log lines of each card's stack begin with.
 const NAMES: [&str; ADDRESSES.len()] = ["net", "net1", "net2", "net3"];
-
-const fn further_card(ip: &'static str, gateway: &'static str) -> [Argument; 2] {
-    [
-        Argument {
-            key: ip,
-            help: "as ip, for the next network card",
-            default: "by DHCP",
-        },
-        Argument {
-            key: gateway,
-            help: "as gateway, for the next network card",
-            default: "by DHCP",
-        },
-    ]
-}
 
 /// Runs `app` on `platform` until it ends, and ends the platform with it.
 ///
@@ -133,16 +146,19 @@ fn start(
         NetworkDevice::Cards(cards) => cards.len().min(ADDRESSES.len()),
         _ => 0,
     };
-    let known = [app.arguments, COMMON, ADDRESSES[..cards].as_flattened()];
+    let known = [
+        app.arguments,
+        COMMON,
+        logging::ARGUMENTS,
+        ADDRESSES[..cards].as_flattened(),
+    ];
     if asks_for_help(&devices.arguments) {
         platform.write(arguments::help(&known).as_bytes());
         platform.exit(ExitCode::Success);
     }
     let words = Words::parse(&devices.arguments)?;
     words.check(&known)?;
-    if let Some(level) = words.value("log")? {
-        logging::set_level(level);
-    }
+    logging::configure(platform, &words)?;
     if let Seed::Weak(_) = devices.seed {
         warn!(target: "entropy", "no source of entropy was found: random numbers can be guessed");
     }
@@ -196,7 +212,7 @@ fn asks_for_help(line: &str) -> bool {
 }
 
 impl NetworkArguments {
-    fn read(words: &Words, [ip, router]: &[Argument; 2]) -> Result<Self, ArgumentError> {
+    fn read(words: &Words, [ip, router]: &[Argument<'_>; 2]) -> Result<Self, ArgumentError> {
         let address: Option<Cidr> = words.value(ip.key)?;
         let gateway: Option<Ipv4Addr> = words.value(router.key)?;
         if let (None, Some(gateway)) = (address, gateway) {
