@@ -117,7 +117,7 @@ const ADDRESSES: [[Argument<'static>; 2]; 4] = [
 ];
 
 /// What the log lines of each card's stack begin with.
-const NAMES: [&str; ADDRESSES.len()] = ["net", "net1", "net2", "net3"];
+pub(crate) const NAMES: [&str; ADDRESSES.len()] = ["net", "net1", "net2", "net3"];
 
 /// Runs `app` on `platform` until it ends, and ends the platform with it.
 ///
@@ -173,7 +173,14 @@ fn start(
         .tasks
         .into_iter()
         .for_each(|task| spawner.spawn(task));
-    let system = System::new(platform, network, spawner.clone(), random, devices.board);
+    let system = System::new(
+        platform,
+        app.identity,
+        network,
+        spawner.clone(),
+        random,
+        devices.board,
+    );
     let running = (app.start)(system.clone(), &words)?;
     if let Some(asked) = devices.shutdown {
         spawner.spawn(shutdown::obey(asked, system.clone()));

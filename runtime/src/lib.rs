@@ -33,6 +33,7 @@ mod executor;
 pub mod heap;
 mod info;
 mod logging;
+pub mod metrics;
 pub mod network;
 mod platform;
 mod shutdown;
