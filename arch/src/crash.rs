@@ -14,12 +14,21 @@ pub const EXIT_CODE: u8 = 101;
 /// Stops the machine, handing over the code to whoever can take it.
 pub type Terminator = fn(code: u8) -> !;
 
+/// Hands text to the function it is given.
+pub type Report = fn(&mut dyn FnMut(&[u8]));
+
 static TERMINATOR: Mutex<Cell<Option<Terminator>>> = Mutex::new(Cell::new(None));
+static REPORT: Mutex<Cell<Option<Report>>> = Mutex::new(Cell::new(None));
 static CRASHING: Mutex<Cell<bool>> = Mutex::new(Cell::new(false));
 
 /// Sets how a crashed image stops; until then it sleeps for good.
 pub fn set_terminator(terminator: Terminator) {
     critical_section::with(|cs| TERMINATOR.borrow(cs).set(Some(terminator)));
+}
+
+/// Sets what a crash prints after its own words.
+pub fn set_report(report: Report) {
+    critical_section::with(|cs| REPORT.borrow(cs).set(Some(report)));
 }
 
 /// Marks the image as crashing; a crash within a crash stops at once.
@@ -30,8 +39,12 @@ pub(crate) fn begin() {
     }
 }
 
-/// Stops the machine with [`EXIT_CODE`].
+/// Prints the report and stops the machine with [`EXIT_CODE`].
 pub(crate) fn end() -> ! {
+    // Taken, so that one that crashes is not asked again.
+    if let Some(report) = critical_section::with(|cs| REPORT.borrow(cs).take()) {
+        report(&mut crate::console::write);
+    }
     stop(EXIT_CODE)
 }
 

@@ -12,11 +12,19 @@ pub type AppFuture = Pin<Box<dyn Future<Output = Result<(), String>>>>;
 
 type Start = Box<dyn FnOnce(System, &Words) -> Result<AppFuture, ArgumentError>>;
 
+/// What an app is called.
+#[derive(Clone, Copy)]
+pub(crate) struct Identity {
+    pub(crate) name: &'static str,
+    pub(crate) version: &'static str,
+}
+
 /// An app's `main` with the arguments that it takes, without their types.
 ///
 /// `#[landfall::main]` makes one and hands it to the board.
 pub struct App {
-    pub(crate) arguments: &'static [Argument],
+    pub(crate) identity: Identity,
+    pub(crate) arguments: &'static [Argument<'static>],
     pub(crate) start: Start,
 }
 
@@ -30,6 +38,10 @@ impl App {
         E: Display,
     {
         Self {
+            identity: Identity {
+                name: "app",
+                version: "",
+            },
             arguments: A::KNOWN,
             start: Box::new(|system, words| {
                 let running = main(system, A::read(words)?);
@@ -38,5 +50,11 @@ impl App {
                 }))
             }),
         }
+    }
+
+    /// Says what the app is called: its package's name and version.
+    pub fn named(mut self, name: &'static str, version: &'static str) -> Self {
+        self.identity = Identity { name, version };
+        self
     }
 }

@@ -2,7 +2,7 @@
 
 use crate::{
     App, Error, ExitCode, Platform, System,
-    arguments::{self, Argument, Words},
+    arguments::{self, Argument, Words, argument},
     entropy::{Random, Seed},
     executor::{self, Spawner},
     logging,
@@ -66,11 +66,13 @@ impl Card {
 }
 
 /// What every app understands.
-const COMMON: &[Argument] = &[Argument {
-    key: "log",
-    help: "how much to log: off, error, warn, info, debug or trace",
-    default: "info",
-}];
+const COMMON: &[Argument<'static>] = &[argument!(
+    "R",
+    "log",
+    "LogFilter",
+    "info",
+    "how much to log: off, error, warn, info, debug or trace, for modules too: info,net=debug"
+)];
 
 /// Runs `app` on `platform` until it ends, and ends the platform with it.
 ///
@@ -102,11 +104,16 @@ fn start(
     let known = [
         app.arguments,
         COMMON,
+        logging::ARGUMENTS,
         network::arguments::IPV4[..cards].as_flattened(),
         #[cfg(feature = "ipv6")]
         network::arguments::IPV6[..cards].as_flattened(),
         #[cfg(feature = "dns")]
-        &network::arguments::DNS[..cards.min(1)],
+        if cards > 0 {
+            network::arguments::DNS
+        } else {
+            &[]
+        },
     ];
     if asks_for_help(&devices.arguments) {
         platform.write(arguments::help(&known).as_bytes());
@@ -114,9 +121,7 @@ fn start(
     }
     let words = Words::parse(&devices.arguments)?;
     words.check(&known)?;
-    if let Some(level) = words.value("log")? {
-        logging::set_level(level);
-    }
+    logging::configure(platform, &words)?;
     if let Seed::Weak(_) = devices.seed {
         warn!(target: "entropy", "no source of entropy was found: random numbers can be guessed");
     }
@@ -131,7 +136,14 @@ fn start(
         .tasks
         .into_iter()
         .for_each(|task| spawner.spawn(task));
-    let system = System::new(platform, network, spawner.clone(), random, devices.board);
+    let system = System::new(
+        platform,
+        app.identity,
+        network,
+        spawner.clone(),
+        random,
+        devices.board,
+    );
     let running = (app.start)(system.clone(), &words)?;
     if let Some(asked) = devices.shutdown {
         spawner.spawn(shutdown::obey(asked, system.clone()));

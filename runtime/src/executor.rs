@@ -9,7 +9,7 @@ use core::{
     cell::RefCell,
     future::Future,
     pin::Pin,
-    sync::atomic::{AtomicBool, Ordering},
+    sync::atomic::{AtomicBool, AtomicU64, Ordering},
 };
 use embassy_executor::raw;
 
@@ -30,6 +30,14 @@ fn pend(_: *mut ()) {
     {
         platform.wake();
     }
+}
+
+/// How often tasks became runnable since the start.
+static WAKEUPS: AtomicU64 = AtomicU64::new(0);
+
+/// Returns how often tasks became runnable, so that they ran.
+pub(crate) fn wakeups() -> u64 {
+    WAKEUPS.load(Ordering::Relaxed)
 }
 
 /// Starts tasks.
@@ -69,6 +77,7 @@ pub(crate) fn run(platform: &'static dyn Platform, start: impl FnOnce(Spawner)) 
     })));
     loop {
         if PENDED.swap(false, Ordering::AcqRel) {
+            WAKEUPS.fetch_add(1, Ordering::Relaxed);
             // SAFETY: Called only here, on the one thread that runs `run`, never from a task.
             #[allow(unsafe_code)]
             unsafe {

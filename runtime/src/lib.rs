@@ -26,7 +26,6 @@
 extern crate alloc;
 
 mod app;
-pub mod arguments;
 mod boot;
 mod entropy;
 mod error;
@@ -34,6 +33,7 @@ mod executor;
 pub mod heap;
 mod info;
 mod logging;
+pub mod metrics;
 pub mod network;
 mod platform;
 mod shutdown;
@@ -45,7 +45,10 @@ pub use boot::{BoardTask, Card, Devices, NetworkDevice, run};
 pub use entropy::Seed;
 pub use error::Error;
 pub use info::{Heap, Info, Sockets};
+pub use landfall_arguments::{self as arguments, arguments};
 pub use landfall_macros::main;
 pub use log;
-pub use platform::{ExitCode, Platform};
+#[cfg(feature = "log-history")]
+pub use logging::history::log_history;
+pub use platform::{CrashReport, ExitCode, Platform};
 pub use system::System;

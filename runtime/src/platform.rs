@@ -6,6 +6,9 @@ use core::{
 };
 use critical_section::Mutex;
 
+/// Hands text for a crash's report to the function it is given. Must work whatever has crashed.
+pub type CrashReport = fn(&mut dyn FnMut(&[u8]));
+
 /// The machine under the runtime. A board implements it.
 pub trait Platform: Sync {
     /// Returns the board's name.
@@ -38,6 +41,9 @@ pub trait Platform: Sync {
     fn poll_read(&self, _context: &mut Context<'_>, _buffer: &mut [u8]) -> Poll<usize> {
         Poll::Pending
     }
+
+    /// Has a crash (a panic or CPU exception) print what `report` gives, after its own words.
+    fn set_crash_report(&self, _report: CrashReport) {}
 
     /// Ends the process or stops the machine.
     fn exit(&self, code: ExitCode) -> !;

@@ -1,7 +1,8 @@
 //! What an app is given.
 
 use crate::{
-    Error, Info, Platform, entropy::Random, executor::Spawner, heap, network::Network, shutdown,
+    Error, Info, Platform, app::Identity, entropy::Random, executor::Spawner, heap,
+    network::Network, shutdown,
 };
 use alloc::{boxed::Box, rc::Rc};
 use core::{
@@ -16,6 +17,7 @@ pub struct System(Rc<Inner>);
 
 struct Inner {
     platform: &'static dyn Platform,
+    identity: Identity,
     network: Option<Network>,
     spawner: Spawner,
     random: RefCell<Random>,
@@ -26,6 +28,7 @@ struct Inner {
 impl System {
     pub(crate) fn new(
         platform: &'static dyn Platform,
+        identity: Identity,
         network: Option<Network>,
         spawner: Spawner,
         random: Random,
@@ -33,6 +36,7 @@ impl System {
     ) -> Self {
         Self(Rc::new(Inner {
             platform,
+            identity,
             network,
             spawner,
             random: RefCell::new(random),
@@ -80,6 +84,10 @@ impl System {
 
     pub(crate) fn shutdown_request(&self) -> &shutdown::Request {
         &self.0.shutdown
+    }
+
+    pub(crate) fn identity(&self) -> Identity {
+        self.0.identity
     }
 
     pub(crate) fn platform(&self) -> &'static dyn Platform {

@@ -291,10 +291,95 @@ fn assert_refused(mut guest: Guest, sentence: &str) {
 fn wrong_boot_arguments_are_named_and_stop_a_machine() {
     let Some(lab) = Lab::open() else { return };
     for (arguments, sentence) in WRONG_ARGUMENTS {
-        let machine = arguments
-            .iter()
-            .fold(lab.machine("hello"), |machine, word| machine.argument(word));
-        assert_refused(machine.start(), sentence);
+        let network = network(free_port());
+        let line = arguments.join(" ");
+        let mut words = vec!["-append", line.as_str()];
+        words.extend(SEMIHOSTING);
+        words.extend(network.iter().map(String::as_str));
+        assert_refused(lab.virt("virt", "hello", &words), sentence);
+    }
+}
+
+#[test]
+fn the_tool_refuses_wrong_boot_arguments_before_it_boots() {
+    let Some(lab) = Lab::open() else { return };
+    for board in ["virt", "virt-armv7"] {
+        for (words, sentence) in [
+            (["prot=80"], "did you mean `port`?"),
+            (
+                ["log=net=loud"],
+                "log=net=loud: expected off, error, warn, info, debug or trace",
+            ),
+            (
+                ["ip=10.0.2.15"],
+                "ip=10.0.2.15: expected an address with its network's prefix",
+            ),
+        ] {
+            let machine = lab.machine("hello").board(board);
+            let mut guest = words
+                .iter()
+                .fold(machine, |it, word| it.argument(word))
+                .start();
+            assert_eq!(guest.wait_for_exit(), 2, "{}", guest.console());
+            let console = guest.console();
+            assert!(console.contains(sentence), "{sentence:?}:\n{console}");
+            assert!(!console.contains("boot: "), "it was booted:\n{console}");
+        }
+    }
+}
+
+#[test]
+fn the_tool_lists_boot_arguments_of_elf_files_and_of_flat_images() {
+    let Some(lab) = Lab::open() else { return };
+    for board in ["virt", "virt-armv7", "xenvm", "cubieboard2"] {
+        for file in [lab.image("hello", board), lab.elf("hello", board)] {
+            // The tool writes an image beside an ELF file: a copy has a place of its own.
+            let folder = lab.folder();
+            let copy = folder.path().join(file.file_name().expect("a file"));
+            std::fs::copy(&file, &copy).expect("the folder is ours");
+            let copy = copy.display().to_string();
+            let mut guest = lab.command(&["run-image", &copy, "--", "--help"]);
+            assert_eq!(guest.wait_for_exit(), 0, "{}", guest.console());
+            for words in [
+                ["port", "u16", "8080", "TCP port to listen on"],
+                ["log", "LogFilter", "info", "how much to log"],
+            ] {
+                let line = guest.wait_for_line(words[3]);
+                let found = words.iter().all(|word| line.contains(word));
+                assert!(found, "{line}");
+            }
+            assert!(!guest.console().contains("boot: "), "{}", guest.console());
+        }
+    }
+}
+
+#[test]
+fn each_module_logs_as_much_as_it_is_told() {
+    let Some(lab) = Lab::open() else { return };
+    for board in ["virt", "virt-armv7"] {
+        for (filter, has_requests, has_network) in [
+            ("net=debug", false, true),
+            ("http=debug", true, true),
+            ("net=off,http=debug", true, false),
+            ("error,net=info", false, true),
+        ] {
+            let machine = lab.machine("hello").board(board);
+            let mut guest = machine.argument(&format!("log={filter}")).start();
+            guest.wait_for_line("open http://");
+            assert_serves("hello", guest.address());
+            guest.assert_well();
+            let console = guest.console();
+            assert_eq!(
+                console.contains("DEBUG http: "),
+                has_requests,
+                "{filter}:\n{console}"
+            );
+            assert_eq!(
+                console.contains("INFO  net: "),
+                has_network,
+                "{filter}:\n{console}"
+            );
+        }
     }
 }
 
@@ -338,7 +423,7 @@ fn help_lists_the_boot_arguments() {
         lab.process("hello", &["--help"]),
     ] {
         assert_eq!(guest.wait_for_exit(), 0, "{}", guest.console());
-        for key in ["  port ", "  log "] {
+        for key in ["  port: u16 = 8080", "  log: LogFilter = info"] {
             assert!(
                 guest.console().contains(key),
                 "{key} is missing:\n{}",

@@ -29,6 +29,7 @@ on_each_board! {
     copies_of_all_lengths_are_right
     an_error_is_printed_and_ends_with_one
     a_panic_says_what_and_where
+    a_crash_reports_the_log_lines_that_were_not_shown
     a_stack_overflow_is_caught
     forbidden_writes_are_caught
     crashes_are_reported_where_hypervisors_run_too
@@ -131,6 +132,38 @@ fn a_panic_says_what_and_where(board: &str) {
         console.contains("the guest stopped: PANIC: planned panic number 7"),
         "{console}"
     );
+}
+
+fn a_crash_reports_the_log_lines_that_were_not_shown(board: &str) {
+    const TITLE: &str = "log lines that were not shown:";
+    let Some(lab) = Lab::open() else { return };
+    for (how, arguments, reported) in [
+        ("panic", vec![], true),
+        ("null", vec![], true),
+        ("panic", vec!["log=crash=debug"], false),
+        ("panic", vec!["history=info"], false),
+    ] {
+        let machine = crash(&lab, board, how);
+        let mut guest = arguments
+            .iter()
+            .fold(machine, |it, word| it.argument(word))
+            .start();
+        assert_eq!(guest.wait_for_exit(), CRASHED, "{}", guest.console());
+        let console = guest.console();
+        let report = console.split_once(TITLE).map(|(_, report)| report);
+        assert_eq!(
+            report.is_some(),
+            reported,
+            "{how} {arguments:?}:\n{console}"
+        );
+        if let Some(report) = report {
+            assert!(
+                report.contains(&format!("DEBUG crash: about to {how}")),
+                "{console}"
+            );
+            assert!(!report.contains("INFO"), "{console}");
+        }
+    }
 }
 
 /// Boots the guest that makes this mistake; returns it when its console has said so.

@@ -2,11 +2,12 @@
 //!
 //! One file per subcommand in [`commands`]; what a command needs and finds missing is fetched by
 //! [`setup`]. The rest is shared: [`registry`] (boards and apps), [`cargo`] and [`image`] (from source
-//! to a flat image), [`guest`], [`qemu`], [`qmp`] and [`console`] (a running image), [`http`] and [`network`]
+//! to a flat image), [`arguments`] (what an image can be told), [`guest`], [`qemu`], [`qmp`] and [`console`] (a running image), [`http`] and [`network`]
 //! (talking to it), [`xl`] and [`ssh`] (guests of Xen, on other machines), [`process`] (child processes).
 
 #![forbid(unsafe_code)]
 
+mod arguments;
 mod cargo;
 mod commands;
 mod console;
@@ -80,7 +81,10 @@ fn report(error: &anyhow::Error) -> ExitCode {
         return ExitCode::from(stopped.code);
     }
     eprintln!("error: {error:#}");
-    ExitCode::FAILURE
+    match error.is::<arguments::Refused>() {
+        true => ExitCode::from(arguments::REFUSED),
+        false => ExitCode::FAILURE,
+    }
 }
 
 #[cfg(test)]

@@ -231,7 +231,7 @@ fn pick<T>(
 }
 
 /// The known name that `name` most likely was meant to be.
-fn nearest(name: &str, known: &[String]) -> Option<String> {
+pub(crate) fn nearest(name: &str, known: &[String]) -> Option<String> {
     const ALIKE: f64 = 0.5;
     known
         .iter()

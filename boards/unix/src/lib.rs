@@ -9,8 +9,8 @@ mod console;
 mod signals;
 mod time;
 
-use landfall::{App, Devices, ExitCode, NetworkDevice, Platform, Seed};
-use std::process;
+use landfall::{App, CrashReport, Devices, ExitCode, NetworkDevice, Platform, Seed};
+use std::{panic, process};
 
 /// Runs an app in this process.
 pub fn start(app: App) -> ! {
@@ -67,6 +67,14 @@ impl Platform for Unix {
 
     fn write(&self, text: &[u8]) {
         console::write(text);
+    }
+
+    fn set_crash_report(&self, report: CrashReport) {
+        let own_words = panic::take_hook();
+        panic::set_hook(Box::new(move |panic| {
+            own_words(panic);
+            report(&mut console::write);
+        }));
     }
 
     fn exit(&self, code: ExitCode) -> ! {

@@ -16,7 +16,7 @@ mod net;
 mod time;
 
 use alloc::{string::String, vec::Vec};
-use landfall::{App, Devices, ExitCode, Platform};
+use landfall::{App, CrashReport, Devices, ExitCode, Platform};
 use landfall_arch::{boot_log, crash};
 use landfall_bare_metal::{irq, memory, power, time::now_us};
 use machine::Machine;
@@ -103,6 +103,10 @@ impl Platform for Virt {
 
     fn write(&self, text: &[u8]) {
         landfall_arch::console::write(text);
+    }
+
+    fn set_crash_report(&self, report: CrashReport) {
+        crash::set_report(report);
     }
 
     fn exit(&self, code: ExitCode) -> ! {

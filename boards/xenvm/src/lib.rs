@@ -23,7 +23,7 @@ pub use xen::Xen;
 
 use alloc::{boxed::Box, string::String};
 use core::task::{Context, Poll};
-use landfall::{App, Devices, ExitCode, Platform};
+use landfall::{App, CrashReport, Devices, ExitCode, Platform};
 use landfall_arch::{boot_log, crash};
 use landfall_bare_metal::{irq, machine::Core, memory};
 use landfall_device_tree::DeviceTree;
@@ -149,6 +149,10 @@ impl Platform for XenVm {
 
     fn poll_read(&self, context: &mut Context<'_>, buffer: &mut [u8]) -> Poll<usize> {
         console::poll_read(context, buffer)
+    }
+
+    fn set_crash_report(&self, report: CrashReport) {
+        crash::set_report(report);
     }
 
     fn exit(&self, code: ExitCode) -> ! {

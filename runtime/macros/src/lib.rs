@@ -24,6 +24,10 @@ pub fn main(attribute: TokenStream, item: TokenStream) -> TokenStream {
         1 => quote! { ::landfall::App::new::<(), _, _, _>(|system, ()| __landfall_main(system)) },
         _ => quote! { ::landfall::App::new(__landfall_main) },
     };
+    // Of the app's package: the macro's own are of another.
+    let call = quote! {
+        #call.named(::core::env!("CARGO_PKG_NAME"), ::core::env!("CARGO_PKG_VERSION"))
+    };
     quote! {
         #app_function
 

@@ -158,6 +158,15 @@ impl Network {
         }
     }
 
+    /// Returns the stacks of the network cards, none on the host's sockets.
+    pub(crate) fn cards(&self) -> &[Stack] {
+        match &self.0 {
+            #[cfg(not(target_os = "none"))]
+            Way::Host(_) => &[],
+            Way::Stacks(stacks) => stacks,
+        }
+    }
+
     /// Returns the TCP connections of our own IP stack, `None` on the host's sockets.
     pub(crate) fn sockets(&self) -> Option<Sockets> {
         match &self.0 {

@@ -7,11 +7,12 @@ use anyhow::{Context, Result, bail};
 use serde::Serialize;
 
 use super::xl::DomainOptions;
+use crate::arguments;
 use crate::cargo::{Compilers, shown};
 use crate::image::{self, Cpu, Flat, Section};
 use crate::qemu::{GUEST_PORT, Machine, Network, shell_word};
 use crate::registry::{App, Board, Loader, Workspace};
-use crate::xl::Config;
+use crate::xl::{BootArgument, Config};
 
 /// Builds an app's image for a board and prints its path
 ///
@@ -133,6 +134,8 @@ fn build_with(
         folder.join(&app.name).with_added_extension("elf"),
     )?;
     if let Some(config) = config {
+        let words: Vec<&str> = config.arguments.iter().map(BootArgument::as_str).collect();
+        arguments::check(&image.path, &words)?;
         let file = format!("{}.xl", app.name);
         write_config(&mut image, config, &folder, &file)?;
     }

@@ -1,6 +1,6 @@
 //! The subcommands, one file each.
 
-mod apps;
+pub(crate) mod apps;
 mod bench;
 mod boards;
 mod build;
@@ -59,7 +59,7 @@ pub(crate) fn run(command: Command) -> Result<ExitCode> {
         Command::Apps => apps::run(),
         Command::New(arguments) => new::run(&arguments),
         Command::Build(arguments) => build::run(&arguments),
-        Command::Run(arguments) => run::run(&arguments),
+        Command::Run(arguments) => run::run(arguments),
         Command::Test(arguments) => test::run(&arguments),
         Command::Bench(arguments) => bench::run(&arguments),
         Command::Size(arguments) => size::run(&arguments),

@@ -2,19 +2,20 @@
 
 use std::net::{Ipv4Addr, SocketAddr, TcpListener};
 use std::path::Path;
-use std::process::ExitCode;
+use std::process::{Command, ExitCode};
 use std::time::Duration;
 
 use anyhow::{Context, Result, bail, ensure};
 
 use super::build::{self, Image};
 use super::run_xen;
+use crate::arguments::{self, Next};
 use crate::cargo::Compilers;
 use crate::console::{Console, Symboliser};
 use crate::guest::{Answer, Guest};
 use crate::image::Cpu;
 use crate::lab::platform::Architecture;
-use crate::process::supervised;
+use crate::process::{self, supervised};
 use crate::qemu::{GUEST_PORT, Machine, MemorySize, Network};
 use crate::registry::{Loader, Workspace};
 use crate::xl::Bridge;
@@ -35,8 +36,9 @@ use crate::xl::Bridge;
     cargo landfall run 2048 --board cubieboard2              the same on a 32-bit Xen, on a Cortex-A7\n  \
     cargo landfall run 2048 --board cubieboard2 --host arm64   the 32-bit guest on a 64-bit Xen\n  \
     cargo landfall run hello --board virt --port 0           on any free port\n  \
-    cargo landfall run hello --board virt --memory 8M --arg log=debug\n  \
-    cargo landfall run hello --board virt --tap tap0 --arg ip=10.0.0.2/24 --arg gateway=10.0.0.1")]
+    cargo landfall run hello --board virt --memory 8M -- log=info,net=debug\n  \
+    cargo landfall run hello --board virt --tap tap0 -- ip=10.0.0.2/24 gateway=10.0.0.1\n  \
+    cargo landfall run 2048 --board virt -- --help           the app's boot arguments")]
 pub(crate) struct Arguments {
     /// The app, as `cargo landfall apps` lists it
     app: String,
@@ -45,6 +47,9 @@ pub(crate) struct Arguments {
     board: String,
     #[command(flatten)]
     options: Options,
+    /// Boot arguments for the guest, such as log=debug; --help lists those that there are
+    #[arg(last = true, value_name = "KEY=VALUE", value_parser = boot_word)]
+    words: Vec<String>,
 }
 
 /// How an image is started.
@@ -53,8 +58,8 @@ pub(crate) struct Options {
     /// The port of this machine at which the app is reached; 0 takes any free one
     #[arg(long, default_value_t = GUEST_PORT)]
     pub(super) port: u16,
-    /// A boot argument for the guest, such as log=debug; may be given again
-    #[arg(long = "arg", value_name = "KEY=VALUE", value_parser = boot_argument)]
+    /// A boot argument, for scripts that build a command line piece by piece
+    #[arg(long = "arg", hide = true, value_name = "KEY=VALUE", value_parser = boot_argument)]
     pub(super) arguments: Vec<String>,
     /// The deadline for the first answer; 0 waits for ever
     #[arg(long, value_name = "SECONDS", default_value_t = 60)]
@@ -137,7 +142,9 @@ impl MachineOptions {
 }
 
 /// Builds and starts.
-pub(crate) fn run(arguments: &Arguments) -> Result<ExitCode> {
+pub(crate) fn run(mut arguments: Arguments) -> Result<ExitCode> {
+    let words = std::mem::take(&mut arguments.words);
+    arguments.options.add_arguments(words);
     let workspace = Workspace::load()?;
     let app = workspace.app(&arguments.app)?;
     let board = workspace.board(&arguments.board)?;
@@ -171,13 +178,23 @@ pub(crate) fn run(arguments: &Arguments) -> Result<ExitCode> {
 }
 
 impl Options {
-    /// Adds boot arguments to those given as `--arg`.
+    /// Adds boot arguments to those that were given as options.
     pub(crate) fn add_arguments(&mut self, arguments: Vec<String>) {
         self.arguments.extend(arguments);
     }
 
     /// Starts the executable of board `unix`.
     fn run_process(&self, image: &Image, port: u16) -> Result<ExitCode> {
+        if self
+            .arguments
+            .iter()
+            .any(|word| arguments::asks_for_help(word))
+        {
+            // A program of this machine can say it itself.
+            process::run_checked(Command::new(&image.path).arg("--help"), "its --help")?;
+            return Ok(ExitCode::SUCCESS);
+        }
+        arguments::check(&image.path, &self.arguments)?;
         let mut command = supervised(&image.path);
         command.arg(format!("port={port}"));
         command.args(
@@ -191,6 +208,9 @@ impl Options {
 
     /// Starts an image in QEMU.
     pub(crate) fn run_machine(&self, image: &Image, port: u16, root: &Path) -> Result<ExitCode> {
+        if arguments::check(&image.path, &self.arguments)? == Next::End {
+            return Ok(ExitCode::SUCCESS);
+        }
         let cpu = image.cpu.unwrap_or(Cpu::Aarch64);
         let machine = self.machine(cpu, &image.path, port);
         let mut command = supervised(cpu.qemu().get()?);
@@ -302,6 +322,14 @@ pub(crate) fn boot_argument(text: &str) -> Result<String> {
     Ok(text.to_owned())
 }
 
+/// Checks a word for the guest: a boot argument or the wish for a list of them.
+pub(super) fn boot_word(text: &str) -> Result<String> {
+    match arguments::asks_for_help(text) {
+        true => Ok(text.to_owned()),
+        false => boot_argument(text),
+    }
+}
+
 #[cfg(test)]
 mod tests {
     use clap::Parser;
@@ -312,6 +340,15 @@ mod tests {
     struct Line {
         #[command(flatten)]
         arguments: Arguments,
+    }
+
+    #[test]
+    fn what_follows_two_dashes_is_for_the_guest() {
+        let words = |words: &[&str]| parse(words).map(|arguments| arguments.words);
+        let given = words(&["--board", "virt", "--", "log=debug", "--help"]);
+        assert_eq!(given.expect("good words"), ["log=debug", "--help"]);
+        assert!(words(&["--", "--gic"]).is_err());
+        assert!(words(&["log=debug"]).is_err());
     }
 
     fn parse(words: &[&str]) -> Result<Arguments, clap::Error> {

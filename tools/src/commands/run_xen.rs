@@ -7,6 +7,7 @@ use anyhow::{Error, Result, bail, ensure};
 
 use super::build;
 use super::run::{Options, local};
+use crate::arguments::{self, Next};
 use crate::cargo::Compilers;
 use crate::console::{Console, Symboliser};
 use crate::guest::{Answer, Guest, GuestStopped};
@@ -52,6 +53,9 @@ pub(super) fn run(
     let port = free_port(&place, options)?;
     let folder = build::images_folder(workspace, board);
     let image = build::build(&mut Compilers::new(workspace), app, board, &folder)?;
+    if arguments::check(&image.path, &options.arguments)? == Next::End {
+        return Ok(ExitCode::SUCCESS);
+    }
     let config = config(
         &board.domain_name(app),
         &image.path.to_string_lossy(),

@@ -18,6 +18,7 @@ landfall::arguments! {
 
 #[landfall::main]
 async fn main(system: landfall::System, arguments: Arguments) -> Result<(), Planned> {
+    log::debug!("about to {}", arguments.how);
     match arguments.how.as_str() {
         "return" => {}
         "error" => return Err(Planned),

@@ -1,0 +1,123 @@
+//! Log lines as plain text on the console: `[    1.234567] INFO  net: …`.
+//!
+//! `log=` says which, by module. With feature `log-history` the last of them, and of finer ones, are kept
+//! too (`history`).
+
+#[cfg(feature = "log-history")]
+pub(crate) mod history;
+
+use crate::{
+    arguments::{Argument, ArgumentError, LogFilter, Words},
+    platform::{self, Platform},
+};
+use alloc::boxed::Box;
+use core::{
+    cell::Cell,
+    fmt::{self, Write},
+};
+use critical_section::Mutex;
+use log::{LevelFilter, Log, Metadata, Record};
+
+/// The arguments of this image's ways to log, beside `log`.
+pub(crate) const ARGUMENTS: &[Argument<'static>] = &[
+    #[cfg(feature = "log-history")]
+    history::ARGUMENT,
+];
+
+/// What the console shows; until the arguments are read, what is `info` or worse.
+static FILTER: Mutex<Cell<Option<&'static LogFilter>>> = Mutex::new(Cell::new(None));
+
+struct Lines;
+
+impl Log for Lines {
+    fn enabled(&self, metadata: &Metadata<'_>) -> bool {
+        shows(metadata) || keeps(metadata)
+    }
+
+    fn log(&self, record: &Record<'_>) {
+        let (shown, kept) = (shows(record.metadata()), keeps(record.metadata()));
+        let Some(platform) = platform::get().filter(|_| shown || kept) else {
+            return;
+        };
+        let now = platform.now_us();
+        let mut line = Line {
+            platform: shown.then_some(platform),
+            #[cfg(feature = "log-history")]
+            history: history::Line::begin(shown),
+        };
+        // A console cannot fail in a way that could be reported anywhere.
+        let _ = writeln!(
+            line,
+            "[{:5}.{:06}] {:<5} {}: {}",
+            now / 1_000_000,
+            now % 1_000_000,
+            record.level(),
+            record.target(),
+            record.args()
+        );
+    }
+
+    fn flush(&self) {}
+}
+
+fn shows(metadata: &Metadata<'_>) -> bool {
+    let level = match critical_section::with(|cs| FILTER.borrow(cs).get()) {
+        Some(filter) => filter.level(metadata.target()),
+        None => LevelFilter::Info,
+    };
+    metadata.level() <= level
+}
+
+/// Returns whether a line is for others than the console, too.
+#[cfg(feature = "log-history")]
+fn keeps(metadata: &Metadata<'_>) -> bool {
+    history::keeps(metadata)
+}
+
+#[cfg(not(feature = "log-history"))]
+fn keeps(_: &Metadata<'_>) -> bool {
+    false
+}
+
+/// A line on its way to all who want it.
+struct Line {
+    platform: Option<&'static dyn Platform>,
+    #[cfg(feature = "log-history")]
+    history: history::Line,
+}
+
+impl Write for Line {
+    fn write_str(&mut self, text: &str) -> fmt::Result {
+        if let Some(platform) = self.platform {
+            platform.write(text.as_bytes());
+        }
+        #[cfg(feature = "log-history")]
+        self.history.write(text);
+        Ok(())
+    }
+}
+
+/// Starts logging, at level `info` until the boot arguments say otherwise.
+pub(crate) fn init() {
+    // Fails only when a logger is set already, which is then this one.
+    let _ = log::set_logger(&Lines);
+    critical_section::with(|cs| FILTER.borrow(cs).set(None));
+    log::set_max_level(LevelFilter::Info);
+}
+
+/// Logs as the arguments say from now on.
+pub(crate) fn configure(
+    platform: &'static dyn Platform,
+    words: &Words,
+) -> Result<(), ArgumentError> {
+    #[cfg(not(feature = "log-history"))]
+    let _ = platform;
+    if let Some(filter) = words.value::<LogFilter>("log")? {
+        log::set_max_level(filter.most());
+        let filter: &LogFilter = Box::leak(Box::new(filter));
+        critical_section::with(|cs| FILTER.borrow(cs).set(Some(filter)));
+    }
+    #[cfg(feature = "log-history")]
+    history::configure(platform, words)?;
+    Ok(())
+}

@@ -1,0 +1,292 @@
+//! What the runtime counts. What a machine does not know is left out.
+
+use super::text::{Kind, Text, labels};
+use crate::{System, executor, network::arguments};
+use alloc::format;
+use landfall_net::{ConnectionCounts, Counters, Stack};
+
+pub(super) fn write(system: &System, text: &mut Text) {
+    let info = system.info();
+    let app = system.identity();
+    let name = "landfall_build_info";
+    text.family(name, "What runs here; always 1.", Kind::Gauge);
+    let what = [
+        ("app", app.name),
+        ("version", app.version),
+        ("board", info.board),
+        ("cpu", info.cpu),
+    ];
+    text.sample(name, &labels(&what), 1);
+    let uptime = system.platform().now_us();
+    text.gauge(
+        "landfall_uptime_seconds",
+        "Time since boot.",
+        format!("{}.{:06}", uptime / 1_000_000, uptime % 1_000_000),
+    );
+    if let Some(seconds) = info.unix_seconds {
+        let help = "The wall clock, since 1970-01-01 UTC.";
+        text.gauge("landfall_unix_time_seconds", help, seconds);
+    }
+    if let Some(heap) = info.heap {
+        text.gauge("landfall_heap_used_bytes", "Heap in use.", heap.used);
+        text.gauge("landfall_heap_free_bytes", "Heap not in use.", heap.free);
+    }
+    let name = "landfall_wakeups_total";
+    text.family(name, "Times that tasks became runnable.", Kind::Counter);
+    text.sample(name, "", executor::wakeups());
+    if let Ok(network) = system.network() {
+        write_network(network.cards(), text);
+    }
+}
+
+/// A row of a table: the name, the help text, a further label, and where the value is.
+type Row<T, V> = (
+    &'static str,
+    &'static str,
+    Option<(&'static str, &'static str)>,
+    fn(&T) -> V,
+);
+
+const CONNECTIONS: &str = "landfall_tcp_connections";
+const CONNECTIONS_HELP: &str = "TCP connections by state.";
+const DROPPED: &str = "landfall_network_dropped_total";
+const DROPPED_HELP: &str = "Frames, SYNs and datagrams that were dropped, by cause.";
+
+const STATES: [Row<ConnectionCounts, usize>; 6] = [
+    (
+        CONNECTIONS,
+        CONNECTIONS_HELP,
+        Some(("state", "half_open")),
+        |it| it.half_open,
+    ),
+    (
+        CONNECTIONS,
+        CONNECTIONS_HELP,
+        Some(("state", "unaccepted")),
+        |it| it.unaccepted,
+    ),
+    (
+        CONNECTIONS,
+        CONNECTIONS_HELP,
+        Some(("state", "open")),
+        |it| it.open,
+    ),
+    (
+        CONNECTIONS,
+        CONNECTIONS_HELP,
+        Some(("state", "closing")),
+        |it| it.orphaned,
+    ),
+    (
+        CONNECTIONS,
+        CONNECTIONS_HELP,
+        Some(("state", "time_wait")),
+        |it| it.time_wait,
+    ),
+    (
+        CONNECTIONS,
+        CONNECTIONS_HELP,
+        Some(("state", "spare")),
+        |it| it.spare,
+    ),
+];
+
+/// All of them, those of one name in a row.
+const COUNTERS: [Row<Counters, u64>; 24] = [
+    (
+        "landfall_network_receive_frames_total",
+        "Frames received.",
+        None,
+        |it| it.frames_in,
+    ),
+    (
+        "landfall_network_receive_bytes_total",
+        "Bytes of frames received.",
+        None,
+        |it| it.bytes_in,
+    ),
+    (
+        "landfall_network_transmit_frames_total",
+        "Frames sent.",
+        None,
+        |it| it.frames_out,
+    ),
+    (
+        "landfall_network_transmit_bytes_total",
+        "Bytes of frames sent.",
+        None,
+        |it| it.bytes_out,
+    ),
+    (
+        "landfall_network_device_full_total",
+        "Times the card had no room for a frame.",
+        None,
+        |it| it.device_full,
+    ),
+    (DROPPED, DROPPED_HELP, Some(("cause", "malformed")), |it| {
+        it.dropped_malformed
+    }),
+    (DROPPED, DROPPED_HELP, Some(("cause", "checksum")), |it| {
+        it.dropped_checksum
+    }),
+    (DROPPED, DROPPED_HELP, Some(("cause", "not_for_us")), |it| {
+        it.dropped_not_for_us
+    }),
+    (DROPPED, DROPPED_HELP, Some(("cause", "bad_source")), |it| {
+        it.dropped_bad_source
+    }),
+    (DROPPED, DROPPED_HELP, Some(("cause", "fragment")), |it| {
+        it.dropped_fragment
+    }),
+    (DROPPED, DROPPED_HELP, Some(("cause", "protocol")), |it| {
+        it.dropped_protocol
+    }),
+    (
+        DROPPED,
+        DROPPED_HELP,
+        Some(("cause", "datagram_buffer")),
+        |it| it.dropped_datagram,
+    ),
+    (DROPPED, DROPPED_HELP, Some(("cause", "backlog")), |it| {
+        it.dropped_backlog
+    }),
+    (
+        DROPPED,
+        DROPPED_HELP,
+        Some(("cause", "connections")),
+        |it| it.dropped_connections,
+    ),
+    (DROPPED, DROPPED_HELP, Some(("cause", "memory")), |it| {
+        it.dropped_memory
+    }),
+    (
+        "landfall_network_no_socket_total",
+        "Packets for ports without a socket.",
+        None,
+        |it| it.no_socket,
+    ),
+    (
+        "landfall_tcp_accepted_total",
+        "Connections that peers opened.",
+        None,
+        |it| it.accepted,
+    ),
+    (
+        "landfall_tcp_connected_total",
+        "Connections opened to others.",
+        None,
+        |it| it.connected,
+    ),
+    (
+        "landfall_tcp_resets_total",
+        "Connections that peers reset.",
+        None,
+        |it| it.resets,
+    ),
+    (
+        "landfall_tcp_timeouts_total",
+        "Connections whose peer fell silent.",
+        None,
+        |it| it.timeouts,
+    ),
+    (
+        "landfall_tcp_half_open_evicted_total",
+        "Half-open connections that made room for newer ones.",
+        None,
+        |it| it.half_open_evicted,
+    ),
+    (
+        "landfall_tcp_half_open_expired_total",
+        "Handshakes that were never completed.",
+        None,
+        |it| it.half_open_expired,
+    ),
+    (
+        "landfall_tcp_time_wait_evicted_total",
+        "Connections that left TIME-WAIT early to make room.",
+        None,
+        |it| it.time_wait_evicted,
+    ),
+    (
+        "landfall_tcp_orphans_aborted_total",
+        "Connections aborted because peers did not close.",
+        None,
+        |it| it.orphans_aborted,
+    ),
+];
+
+fn write_network(cards: &[Stack], text: &mut Text) {
+    table(text, Kind::Gauge, &STATES, cards, Stack::connections);
+    table(text, Kind::Counter, &COUNTERS, cards, Stack::counters);
+}
+
+/// Writes the rows of a table for each card.
+fn table<T, V: core::fmt::Display>(
+    text: &mut Text,
+    kind: Kind,
+    rows: &[Row<T, V>],
+    cards: &[Stack],
+    read: fn(&Stack) -> T,
+) {
+    let mut last = "";
+    for (name, help, label, value) in rows.iter().filter(|_| !cards.is_empty()) {
+        if *name != last {
+            text.family(name, help, kind);
+            last = name;
+        }
+        for (card, card_name) in cards.iter().zip(arguments::NAMES) {
+            let of = [Some(("card", card_name)), *label];
+            let of: alloc::vec::Vec<_> = of.into_iter().flatten().collect();
+            text.sample(name, &labels(&of), value(&read(card)));
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn every_counter_of_the_stack_is_a_metric() {
+        assert_eq!(COUNTERS.len() * size_of::<u64>(), size_of::<Counters>());
+        assert_eq!(
+            STATES.len() * size_of::<usize>(),
+            size_of::<ConnectionCounts>()
+        );
+        // Each reads a field of its own.
+        let fields = COUNTERS.map(|(_, _, _, value)| value(&numbered()));
+        let mut sorted = fields;
+        sorted.sort_unstable();
+        assert_eq!(sorted, core::array::from_fn(|number| number as u64 + 1));
+    }
+
+    /// Counters with a number for each.
+    fn numbered() -> Counters {
+        Counters {
+            frames_in: 1,
+            bytes_in: 2,
+            frames_out: 3,
+            bytes_out: 4,
+            accepted: 5,
+            connected: 6,
+            resets: 7,
+            timeouts: 8,
+            device_full: 9,
+            dropped_malformed: 10,
+            dropped_checksum: 11,
+            dropped_not_for_us: 12,
+            dropped_bad_source: 13,
+            dropped_fragment: 14,
+            dropped_protocol: 15,
+            no_socket: 16,
+            dropped_datagram: 17,
+            dropped_backlog: 18,
+            dropped_connections: 19,
+            dropped_memory: 20,
+            half_open_evicted: 21,
+            half_open_expired: 22,
+            time_wait_evicted: 23,
+            orphans_aborted: 24,
+        }
+    }
+}
