@@ -6,7 +6,6 @@
 use alloc::format;
 use alloc::string::String;
 use alloc::vec::Vec;
-use core::fmt::{self, Display, Formatter};
 use core::net::{IpAddr, Ipv4Addr, Ipv6Addr, SocketAddr};
 
 use domain::base::iana::{Class, Opcode};
@@ -53,8 +52,8 @@ pub trait Host {
     /// Returns its addresses on this network.
     fn addresses(&self) -> Vec<IpAddr>;
 
-    /// Waits until they may have changed.
-    fn changed(&self) -> impl Future<Output = ()>;
+    /// Waits until they are others than `known`.
+    fn changed(&self, known: &[IpAddr]) -> impl Future<Output = ()>;
 
     /// Returns whether `peer` is on this network: others have no business to ask (11).
     fn is_near(&self, peer: IpAddr) -> bool;
@@ -97,7 +96,8 @@ where
     let mut buffer = alloc::vec![0; LONGEST_HEARD];
     loop {
         let timer = Timer::at(this.next.unwrap_or(Instant::MAX));
-        match select4(socket.receive(&mut buffer), timer, host.changed(), &mut end).await {
+        let changed = host.changed(&this.addresses);
+        match select4(socket.receive(&mut buffer), timer, changed, &mut end).await {
             Either4::First(received) => {
                 let (length, from) = received?;
                 let heard = buffer.get(..length).map(Message::from_octets);
@@ -169,9 +169,6 @@ impl<'a, H: Host> Responder<'a, H> {
     /// The addresses may have changed.
     fn move_on(&mut self) {
         let addresses = self.host.addresses();
-        if self.addresses == addresses {
-            return;
-        }
         let had_none = core::mem::replace(&mut self.addresses, addresses).is_empty();
         match self.stage {
             Stage::Probing(_) => self.begin(Duration::from_ticks(0)),
@@ -189,7 +186,7 @@ impl<'a, H: Host> Responder<'a, H> {
         match self.stage {
             Stage::Probing(PROBES) => {
                 self.stage = Stage::Telling(0);
-                log::info!(target: self.log_target, "this machine is {}", Dotted(&self.name));
+                log::info!(target: self.log_target, "this machine is {}", self.name);
                 self.tick()
             }
             Stage::Probing(asked) => {
@@ -301,8 +298,8 @@ impl<'a, H: Host> Responder<'a, H> {
                 log::warn!(
                     target: self.log_target,
                     "{} is another machine's name; trying {}",
-                    Dotted(&self.name),
-                    Dotted(&name)
+                    self.name,
+                    name
                 );
                 self.name = name;
             }
@@ -489,13 +486,4 @@ fn full_name(wanted: &str, taken: u32) -> Option<Name> {
     // The name has one label of its own.
     let good = !wanted.is_empty() && !wanted.contains(['.', '\\']);
     good.then(|| Name::from_chars(text.chars()).ok()).flatten()
-}
-
-/// A name as people write it.
-struct Dotted<'a>(&'a Name);
-
-impl Display for Dotted<'_> {
-    fn fmt(&self, f: &mut Formatter<'_>) -> fmt::Result {
-        self.0.fmt(f)
-    }
 }

@@ -7,6 +7,10 @@ pub(crate) mod arguments;
 #[cfg(not(target_os = "none"))]
 mod host;
 mod listener;
+#[cfg(feature = "mdns")]
+mod name;
+#[cfg(feature = "dns")]
+mod resolve;
 mod socket;
 mod udp;
 
