@@ -42,10 +42,12 @@ impl Inner {
 
     /// Returns the groups that sockets are in, each once.
     fn groups(&self) -> Vec<IpAddr> {
-        let all = self.datagrams.values().flat_map(|socket| &socket.groups);
-        let mut groups: Vec<IpAddr> = all.copied().collect();
-        groups.sort_unstable();
-        groups.dedup();
+        let mut groups = Vec::new();
+        for group in self.datagrams.values().flat_map(|socket| &socket.groups) {
+            if !groups.contains(group) {
+                groups.push(*group);
+            }
+        }
         groups
     }
 
