@@ -133,7 +133,8 @@ fn start(
         NetworkDevice::Cards(cards) => cards.len().min(ADDRESSES.len()),
         _ => 0,
     };
-    let known = [app.arguments, COMMON, ADDRESSES[..cards].as_flattened()];
+    let addresses = ADDRESSES[..cards].as_flattened();
+    let known = [app.arguments, COMMON, platform.arguments(), addresses];
     if asks_for_help(&devices.arguments) {
         platform.write(arguments::help(&known).as_bytes());
         platform.exit(ExitCode::Success);
