@@ -3,7 +3,6 @@
 //! A packet socket (packet(7)) sees what this machine sends to the device and what it gets from it.
 
 use std::fs::File;
-use std::io::BufWriter;
 use std::os::fd::{AsRawFd, OwnedFd};
 use std::path::Path;
 use std::sync::Arc;
@@ -80,17 +79,14 @@ fn link(device: &str) -> Result<Option<LinkAddr>> {
         .find_map(|interface| interface.address?.as_link_addr().copied()))
 }
 
-fn create(file: &Path) -> Result<PcapWriter<BufWriter<File>>> {
+fn create(file: &Path) -> Result<PcapWriter<File>> {
     let context = || format!("cannot write {}", file.display());
     let output = File::create(file).with_context(context)?;
-    PcapWriter::new(BufWriter::new(output)).with_context(context)
+    // Without a buffer: somebody may be reading along.
+    PcapWriter::new(output).with_context(context)
 }
 
-fn keep(
-    socket: &OwnedFd,
-    mut writer: PcapWriter<BufWriter<File>>,
-    done: &AtomicBool,
-) -> Result<()> {
+fn keep(socket: &OwnedFd, mut writer: PcapWriter<File>, done: &AtomicBool) -> Result<()> {
     let mut frame = vec![0; LARGEST_FRAME];
     let mut end = None;
     loop {
