@@ -58,6 +58,8 @@ impl Namespace {
         // From here on it is removed, also when one of the next lines fails.
         let namespace = Self { name };
         let mac = HOST_MAC.map(|byte| format!("{byte:02x}")).join(":");
+        // By which this machine reaches itself.
+        namespace.ip(&["link", "set", "lo", "up"]);
         namespace.ip(&["tuntap", "add", "dev", TAP, "mode", "tap"]);
         // A queue that holds a batch of frames: none is lost on its way to the guest.
         namespace.ip(&["link", "set", TAP, "address", &mac, "txqueuelen", "10000"]);
