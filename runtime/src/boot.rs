@@ -105,6 +105,7 @@ fn start(
         app.arguments,
         COMMON,
         logging::ARGUMENTS,
+        platform.arguments(),
         network::arguments::IPV4[..cards].as_flattened(),
         #[cfg(feature = "ipv6")]
         network::arguments::IPV6[..cards].as_flattened(),

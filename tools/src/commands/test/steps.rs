@@ -70,6 +70,8 @@ impl Bench {
             programs::BROWSER,
             programs::BROWSER_DRIVER,
             programs::IP,
+            programs::GDB,
+            programs::DNSMASQ,
             programs::SSH,
         ])?;
         sshd::get()?;
