@@ -49,9 +49,16 @@ pub(crate) struct Arguments {
     pub(super) board: String,
     #[command(flatten)]
     pub(super) options: Options,
+    #[command(flatten)]
+    pub(super) words: Words,
+}
+
+/// What the guest is told.
+#[derive(Debug, clap::Args)]
+pub(super) struct Words {
     /// Boot arguments for the guest, such as log=debug; --help lists those that there are
     #[arg(last = true, value_name = "KEY=VALUE", value_parser = boot_word)]
-    pub(super) words: Vec<String>,
+    words: Vec<String>,
 }
 
 /// How an image is started.
@@ -60,7 +67,7 @@ pub(crate) struct Options {
     /// The port of this machine at which the app is reached; 0 takes any free one
     #[arg(long, default_value_t = GUEST_PORT)]
     pub(super) port: u16,
-    /// A boot argument, for scripts that build a command line piece by piece
+    /// A boot argument, where the words behind -- are for another program
     #[arg(long = "arg", hide = true, value_name = "KEY=VALUE", value_parser = boot_argument)]
     pub(super) arguments: Vec<String>,
     /// The deadline for the first answer; 0 waits for ever
@@ -148,7 +155,7 @@ impl MachineOptions {
 
 /// Builds and starts.
 pub(crate) fn run(mut arguments: Arguments) -> Result<ExitCode> {
-    let words = std::mem::take(&mut arguments.words);
+    let words = std::mem::take(&mut arguments.words.words);
     arguments.options.add_arguments(words);
     let workspace = Workspace::load()?;
     let app = workspace.app(&arguments.app)?;
@@ -365,7 +372,7 @@ mod tests {
 
     #[test]
     fn what_follows_two_dashes_is_for_the_guest() {
-        let words = |words: &[&str]| parse(words).map(|arguments| arguments.words);
+        let words = |words: &[&str]| parse(words).map(|arguments| arguments.words.words);
         let given = words(&["--board", "virt", "--", "log=debug", "--help"]);
         assert_eq!(given.expect("good words"), ["log=debug", "--help"]);
         assert!(words(&["--", "--gic"]).is_err());

@@ -5,7 +5,7 @@ use std::process::ExitCode;
 
 use anyhow::{Context, Result, bail};
 
-use super::run::{self as runs, Options};
+use super::run::{self as runs, Options, Words};
 use crate::capture;
 use crate::registry::{Board, Loader, Workspace};
 
@@ -19,7 +19,7 @@ use crate::registry::{Board, Loader, Workspace};
 #[command(after_help = "Examples:\n  \
     cargo landfall trace hello --output hello.pcap     in QEMU, and then: tcpdump -nr hello.pcap\n  \
     cargo landfall trace 2048 --board virt-armv7 --tap tap0 --output 2048.pcap\n  \
-    cargo landfall trace 2048 --board unix --tap tap0 --arg ip=10.0.0.2/24 --output 2048.pcap")]
+    cargo landfall trace 2048 --board unix --tap tap0 --output 2048.pcap -- ip=10.0.0.2/24")]
 pub(crate) struct Arguments {
     /// The app, as `cargo landfall apps` lists it
     app: String,
@@ -31,6 +31,8 @@ pub(crate) struct Arguments {
     output: PathBuf,
     #[command(flatten)]
     options: Options,
+    #[command(flatten)]
+    words: Words,
 }
 
 /// Runs, and counts in the end.
@@ -40,6 +42,7 @@ pub(crate) fn run(arguments: Arguments) -> Result<ExitCode> {
         board,
         output,
         mut options,
+        words,
     } = arguments;
     check(
         &Workspace::load()?.board(&board)?,
@@ -48,10 +51,11 @@ pub(crate) fn run(arguments: Arguments) -> Result<ExitCode> {
     // Before the build: a file that cannot be written should not cost its time.
     std::fs::write(&output, []).with_context(|| format!("cannot write {}", output.display()))?;
     options.trace = Some(output.clone());
-    let result = runs::run(&runs::Arguments {
+    let result = runs::run(runs::Arguments {
         app,
         board,
         options,
+        words,
     });
     if output.metadata().is_ok_and(|data| data.len() > 0) {
         let frames = capture::frames_in(&output)?;
