@@ -1,13 +1,13 @@
 //! From a board's devices to a running app.
 
 use crate::{
-    App, Error, ExitCode, Platform, System,
+    App, BoardClock, Error, ExitCode, Platform, System,
     arguments::{self, Argument, ArgumentError, Cidr, Words},
-    entropy::{Random, Seed},
+    entropy::{self, Generator, Seed},
     executor::{self, Spawner},
     logging,
     network::{Network, NetworkArguments},
-    platform, shutdown,
+    platform, shutdown, wall_clock,
 };
 use alloc::{boxed::Box, format, string::String, vec::Vec};
 use core::{any::Any, future::Future, net::Ipv4Addr, pin::Pin};
@@ -19,6 +19,8 @@ use log::{error, warn};
 pub struct Devices {
     /// The boot arguments, as they were given.
     pub arguments: String,
+    /// The board's clock.
+    pub clock: BoardClock,
     /// What the board's entropy sources gave.
     pub seed: Seed,
     /// The way to the network.
@@ -133,7 +135,8 @@ fn start(
         NetworkDevice::Cards(cards) => cards.len().min(ADDRESSES.len()),
         _ => 0,
     };
-    let known = [app.arguments, COMMON, ADDRESSES[..cards].as_flattened()];
+    let addresses = ADDRESSES[..cards].as_flattened();
+    let known = [app.arguments, COMMON, addresses, wall_clock::ARGUMENTS];
     if asks_for_help(&devices.arguments) {
         platform.write(arguments::help(&known).as_bytes());
         platform.exit(ExitCode::Success);
@@ -143,21 +146,23 @@ fn start(
     if let Some(level) = words.value("log")? {
         logging::set_level(level);
     }
-    if let Seed::Weak(_) = devices.seed {
-        warn!(target: "entropy", "no source of entropy was found: random numbers can be guessed");
-    }
-    let mut random = Random::new(devices.seed, platform.now_us());
+    let now_us = platform.now_us();
+    wall_clock::init(now_us, &words, devices.clock)?;
+    let mut random = Generator::new(devices.seed, now_us);
     let network = match devices.network {
         NetworkDevice::None => None,
         #[cfg(not(target_os = "none"))]
         NetworkDevice::HostSockets => Some(Network::host()),
         NetworkDevice::Cards(cards) => make_stacks(cards, &words, &mut random, spawner)?,
     };
+    entropy::install(random);
     devices
         .tasks
         .into_iter()
         .for_each(|task| spawner.spawn(task));
-    let system = System::new(platform, network, spawner.clone(), random, devices.board);
+    let system = System::new(platform, network, spawner.clone(), devices.board);
+    #[cfg(feature = "sntp")]
+    crate::sntp::start(&system, &words)?;
     let running = (app.start)(system.clone(), &words)?;
     if let Some(asked) = devices.shutdown {
         spawner.spawn(shutdown::obey(asked, system.clone()));
@@ -173,7 +178,7 @@ fn start(
 fn make_stacks(
     cards: Vec<Card>,
     words: &Words,
-    random: &mut Random,
+    random: &mut Generator,
     spawner: &Spawner,
 ) -> Result<Option<Network>, Error> {
     if cards.len() > ADDRESSES.len() {

@@ -6,25 +6,24 @@
 #![forbid(unsafe_code)]
 
 mod console;
+mod entropy;
 mod signals;
 mod time;
 
-use landfall::{App, Devices, ExitCode, NetworkDevice, Platform, Seed};
+use landfall::{App, BoardClock, Devices, ExitCode, NetworkDevice, Platform, Seed};
 use std::process;
 
 /// Runs an app in this process.
 pub fn start(app: App) -> ! {
     time::start();
     let arguments: Vec<String> = std::env::args().skip(1).collect();
-    let mut seed = [0; 32];
-    let seed = match getrandom::fill(&mut seed) {
-        Ok(()) => Seed::Good(seed),
-        Err(_) => Seed::Weak(seed),
-    };
+    let mut seed = Seed::new("the host's getrandom fails");
+    entropy::refresh(&mut |bytes| seed.add("getrandom", bytes));
     landfall::run(
         &Unix,
         Devices {
             arguments: arguments.join(" "),
+            clock: BoardClock::Host,
             seed,
             network: NetworkDevice::HostSockets,
             tasks: Vec::new(),
@@ -51,8 +50,8 @@ impl Platform for Unix {
         time::now_us()
     }
 
-    fn unix_seconds(&self) -> Option<u64> {
-        time::unix_seconds()
+    fn refresh_entropy(&self, absorb: &mut dyn FnMut(&[u8])) {
+        entropy::refresh(absorb);
     }
 
     fn dispatch_interrupts(&self) {}

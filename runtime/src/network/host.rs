@@ -27,6 +27,15 @@ pub(super) async fn bind(port: u16) -> Result<TcpAcceptor, Error> {
     })
 }
 
+/// Opens UDP `port` of all IPv4 addresses.
+#[cfg(feature = "sntp")]
+pub(super) async fn bind_udp(port: u16) -> Result<edge_nal_std::UdpSocket, Error> {
+    use edge_nal::UdpBind;
+    let address = SocketAddr::from((Ipv4Addr::UNSPECIFIED, port));
+    let socket = UdpBind::bind(&Stack::new(), address).await;
+    socket.map_err(|cause| error(format!("cannot open UDP port {port}: {cause}"), &cause))
+}
+
 /// Takes the next connection of `listener`, until the system is to `end`.
 pub(super) async fn accept(
     listener: &TcpAcceptor,

@@ -7,6 +7,8 @@
 mod host;
 mod listener;
 mod socket;
+#[cfg(feature = "sntp")]
+mod udp;
 
 pub use listener::TcpListener;
 pub use socket::{TcpReader, TcpSocket, TcpWriter};
@@ -130,6 +132,26 @@ impl Network {
                     .find(|stack| stack.reaches(remote))
                     .unwrap_or(&stacks[0]);
                 Ok(TcpSocket::from(way.connect_tcp(remote).await?))
+            }
+        }
+    }
+
+    /// Opens a UDP port of all network cards, 0 for any; waits until one of them has an address.
+    ///
+    /// # Errors
+    /// [`Error::Network`] or [`Error::Host`]: the port is taken, or not allowed.
+    #[cfg(feature = "sntp")]
+    pub(crate) async fn bind_udp(&self, port: u16) -> Result<udp::UdpSocket, Error> {
+        match &self.0 {
+            #[cfg(not(target_os = "none"))]
+            Way::Host(_) => Ok(udp::UdpSocket::from(host::bind_udp(port).await?)),
+            Way::Stacks(stacks) => {
+                first_address(stacks).await;
+                let mut sockets = Vec::with_capacity(stacks.len());
+                for stack in stacks.iter() {
+                    sockets.push((stack.clone(), stack.bind_udp(port)?));
+                }
+                Ok(udp::UdpSocket::from(sockets))
             }
         }
     }
