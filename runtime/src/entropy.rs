@@ -90,7 +90,7 @@ pub enum Worth {
     /// Others cannot guess what it gave.
     Good,
     /// It adds something, and nobody can say how much.
-    Some,
+    Unmeasured,
     /// So few bytes were there.
     TooShort(usize),
     /// It is stuck or biased, by this test.
@@ -101,7 +101,7 @@ impl fmt::Display for Worth {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {
             Self::Good => f.write_str("good"),
-            Self::Some => f.write_str("not counted"),
+            Self::Unmeasured => f.write_str("not counted"),
             Self::TooShort(bytes) => write!(f, "only {bytes} bytes"),
             Self::Failed(test) => write!(f, "failed the {test}"),
         }
@@ -153,7 +153,11 @@ impl Seed {
     /// much is in them.
     pub fn add_noise(&mut self, name: &'static str, samples: &[u8]) {
         let failed = health::check(samples, Cutoffs::NOISE);
-        self.add_source(name, failed.map_or(Worth::Some, Worth::Failed), samples);
+        self.add_source(
+            name,
+            failed.map_or(Worth::Unmeasured, Worth::Failed),
+            samples,
+        );
     }
 
     /// A source that fails is mixed in all the same: it does no harm.
@@ -166,7 +170,7 @@ impl Seed {
     fn announce(&self) {
         for EntropySource { name, worth } in &self.sources {
             let level = match worth {
-                Worth::Good | Worth::Some => Level::Info,
+                Worth::Good | Worth::Unmeasured => Level::Info,
                 Worth::TooShort(_) | Worth::Failed(_) => Level::Warn,
             };
             log!(target: "entropy", level, "{name}: {worth}");
@@ -372,7 +376,7 @@ mod tests {
         assert_eq!(worth(&[7; 32]), Worth::Failed(HealthTest::RepetitionCount));
         let mut noise = Seed::new("");
         noise.add_noise("noise", &ramp());
-        assert_eq!(noise.sources[0].worth, Worth::Some);
+        assert_eq!(noise.sources[0].worth, Worth::Unmeasured);
         assert!(!is_good(&noise.sources));
         assert!(is_good(&seed(&ramp()).sources));
     }

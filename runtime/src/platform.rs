@@ -18,7 +18,7 @@ pub trait Platform: Sync {
     fn now_us(&self) -> u64;
 
     /// Hands to `absorb` what the board's sources of entropy have at hand, without waiting for them. Called
-    /// now and then while random numbers are drawn.
+    /// now and then while random numbers are drawn, with feature `reseed`.
     fn refresh_entropy(&self, _absorb: &mut dyn FnMut(&[u8])) {}
 
     /// Handles the interrupts that are pending, and returns at once.

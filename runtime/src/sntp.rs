@@ -112,7 +112,9 @@ async fn run(system: System, server: Server) {
             }
         };
         debug!(target: "clock", "{address} is asked again in {wait_s} s");
-        Timer::after_secs(wait_s).await;
+        // Up to an eighth later, so that machines that were started together do not ask together.
+        let spread_ms = random(&system) % (wait_s * 125);
+        Timer::after_millis(wait_s * 1000 + spread_ms).await;
     }
 }
 
@@ -152,9 +154,13 @@ fn apply(answer: Answer, server: SocketAddr, asked_before: bool) {
 async fn ask(system: &System, server: SocketAddr) -> Result<Answer, Failure> {
     let network = system.network().map_err(Failure::Network)?;
     let socket = network.bind_udp(0).await.map_err(Failure::Network)?;
-    let mut nonce = [0; 8];
-    system.fill_random(&mut nonce);
-    query(socket, server, u64::from_ne_bytes(nonce)).await
+    query(socket, server, random(system)).await
+}
+
+fn random(system: &System) -> u64 {
+    let mut bytes = [0; 8];
+    system.fill_random(&mut bytes);
+    u64::from_ne_bytes(bytes)
 }
 
 /// Sends a request and waits for its answer, past whatever else comes.

@@ -59,7 +59,8 @@ impl System {
         self.0.spawner.spawn(future);
     }
 
-    /// Fills `bytes` from the random generator, fit for keys as far as the board's sources were.
+    /// Fills `bytes` from the random generator, fit for keys as far as the board's sources were
+    /// ([`Self::entropy`]). Crate `getrandom`, and what builds on it, draws from the same.
     pub fn fill_random(&self, bytes: &mut [u8]) {
         entropy::fill(bytes).expect("`run` seeds the generator before it makes a system");
     }
