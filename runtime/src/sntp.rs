@@ -145,7 +145,7 @@ fn apply(answer: Answer, server: SocketAddr, asked_before: bool) {
         log!(
             target: "clock",
             level,
-            "{time} from {source}, to {uncertainty_us} us; {correction}"
+            "{time} from {source}, within {uncertainty_us} us; {correction}"
         );
     }
 }

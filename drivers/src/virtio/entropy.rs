@@ -5,7 +5,12 @@
 
 use super::{IdentityHal, Slot};
 use alloc::boxed::Box;
-use virtio_drivers::{Error, device::common::Feature, queue::VirtQueue, transport::Transport};
+use virtio_drivers::{
+    Error,
+    device::common::Feature,
+    queue::VirtQueue,
+    transport::{DeviceStatus, Transport},
+};
 
 /// Bytes of an answer, at most.
 pub const ANSWER: usize = 512;
@@ -51,8 +56,8 @@ impl VirtioEntropy {
     /// What the queue reports.
     pub fn ask(&mut self) -> Result<(), Error> {
         if self.token.is_none() {
-            // SAFETY: The buffer is not touched while `token` says that it is lent, and `drop` takes the queue
-            // from the device first.
+            // SAFETY: The buffer is not touched while `token` says that it is lent, and `drop` resets the device
+            // first.
             let token = unsafe { self.queue.add(&[], &mut [&mut self.buffer[..]]) }?;
             self.token = Some(token);
             if self.queue.should_notify() {
@@ -79,6 +84,6 @@ impl VirtioEntropy {
 
 impl Drop for VirtioEntropy {
     fn drop(&mut self) {
-        self.transport.queue_unset(QUEUE);
+        self.transport.set_status(DeviceStatus::empty());
     }
 }

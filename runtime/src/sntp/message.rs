@@ -309,6 +309,7 @@ pub(super) mod tests {
             2_085_978_495,
             2_085_978_496,
             4_000_000_000,
+            6_000_000_000,
         ] {
             let message = answer(NONCE, unix_s * 1_000_000);
             let read = read(&message, WAY).unwrap().sample.booted_us;
