@@ -3,6 +3,7 @@
 use super::*;
 use crate::{ExitCode, Platform, platform, time};
 use alloc::{boxed::Box, vec, vec::Vec};
+use core::net::{Ipv4Addr, SocketAddrV4};
 use core::{
     future::{Future, pending},
     pin::pin,
