@@ -47,6 +47,8 @@ pub(crate) struct Arguments {
     pub(super) board: String,
     #[command(flatten)]
     pub(super) options: Options,
+    #[command(flatten)]
+    pub(super) lab: LabOptions,
 }
 
 /// How an image is started.
@@ -63,15 +65,13 @@ pub(crate) struct Options {
     timeout: u64,
     #[command(flatten)]
     pub(super) machine: MachineOptions,
-    #[command(flatten)]
-    pub(super) lab: LabOptions,
     /// The file for the frames on the guest's network, where the command keeps them.
     #[arg(skip)]
     pub(super) trace: Option<PathBuf>,
 }
 
 /// What only the Xen lab has.
-#[derive(Debug, clap::Args)]
+#[derive(Debug, Default, clap::Args)]
 #[command(next_help_heading = "Options for guests of the Xen lab")]
 pub(super) struct LabOptions {
     /// The lab's bridge for the guest: xenbr0, whose ports are forwarded, xenbr1 or xenbr2 [default: xenbr0]
@@ -148,7 +148,10 @@ pub(crate) fn run(arguments: &Arguments) -> Result<ExitCode> {
     let board = workspace.board(&arguments.board)?;
     let options = &arguments.options;
     if board.loader == Some(Loader::Xl) {
-        return run_xen::run(&workspace, &app, &board, options);
+        return run_xen::run(&workspace, &app, &board, options, &arguments.lab);
+    }
+    if let Some(name) = arguments.lab.given() {
+        bail!("{name} is for guests of the Xen lab: add --board xenvm");
     }
     let (image, port) = build_to_run(&workspace, &app, &board, options)?;
     if board.target.is_none() {
@@ -165,9 +168,6 @@ pub(super) fn build_to_run(
     board: &Board,
     options: &Options,
 ) -> Result<(Image, u16)> {
-    if let Some(name) = options.lab.given() {
-        bail!("{name} is for guests of the Xen lab: add --board xenvm");
-    }
     // Before the build: a mistake in the options should not cost its time.
     let port = options.free_port(board.target.is_none())?;
     match (

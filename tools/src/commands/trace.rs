@@ -5,7 +5,7 @@ use std::process::ExitCode;
 
 use anyhow::{Context, Result, bail};
 
-use super::run::{self as runs, Options};
+use super::run::{self as runs, LabOptions, Options};
 use crate::capture;
 use crate::registry::{Board, Loader, Workspace};
 
@@ -52,6 +52,7 @@ pub(crate) fn run(arguments: Arguments) -> Result<ExitCode> {
         app,
         board,
         options,
+        lab: LabOptions::default(),
     });
     if output.metadata().is_ok_and(|data| data.len() > 0) {
         let frames = capture::frames_in(&output)?;
