@@ -49,6 +49,8 @@ pub(crate) const ARGUMENTS: &[Argument] = &[
 const LONGEST_NAME: usize = 15;
 /// Two addresses and the type (IEEE 802.3, 3.2).
 const ETHERNET_HEADER: usize = 14;
+/// What every IPv4 host takes (RFC 791, 3.1), whatever the tap is set to.
+const SMALLEST_MTU: usize = 576;
 /// Changes of links (linux/rtnetlink.h, `RTMGRP_LINK`).
 const LINK_CHANGES: u32 = 1;
 
@@ -158,7 +160,8 @@ impl fmt::Display for TapError {
             Some(Errno::NOENT | Errno::NODEV | Errno::NXIO) => {
                 write!(f, "this machine has no /dev/net/tun; as root: modprobe tun")
             }
-            Some(Errno::PERM | Errno::ACCESS) => write!(
+            Some(Errno::ACCESS) => write!(f, "this user may not open /dev/net/tun; run it as root"),
+            Some(Errno::PERM) => write!(
                 f,
                 "tap {tap} is for root and its owner; as root: \
                  ip tuntap add dev {tap} mode tap user NAME makes one that NAME owns"
@@ -220,7 +223,8 @@ impl Tap {
     }
 
     fn of(device: SyncDevice, changes: OwnedFd, mac: MacAddress) -> io::Result<Self> {
-        let frame = usize::from(device.mtu()?) + ETHERNET_HEADER;
+        let packet = usize::from(device.mtu()?).max(SMALLEST_MTU);
+        let frame = packet + ETHERNET_HEADER;
         let mut tap = Self {
             device: Async::new(device)?,
             changes: Async::new(changes)?,
