@@ -54,9 +54,9 @@ pub(crate) struct Arguments {
 /// How an image is started.
 #[derive(Debug, clap::Args)]
 pub(crate) struct Options {
-    /// The port of this machine at which the app is reached; 0 takes any free one
-    #[arg(long, default_value_t = GUEST_PORT)]
-    pub(super) port: u16,
+    /// The port of this machine at which the app is reached; 0 takes any free one [default: 8080]
+    #[arg(long)]
+    port: Option<u16>,
     /// A boot argument for the guest, such as log=debug; may be given again
     #[arg(long = "arg", value_name = "KEY=VALUE", value_parser = boot_argument)]
     pub(super) arguments: Vec<String>,
@@ -265,6 +265,11 @@ impl Options {
         (self.timeout > 0).then(|| Duration::from_secs(self.timeout))
     }
 
+    /// The port of this machine that the user wants.
+    pub(super) fn port(&self) -> u16 {
+        self.port.unwrap_or(GUEST_PORT)
+    }
+
     /// The port at which the guest listens: its boot argument `port`.
     fn guest_port(&self) -> u16 {
         self.port_argument().unwrap_or(GUEST_PORT)
@@ -280,13 +285,17 @@ impl Options {
     /// The port of this machine, after a look whether it is free.
     pub(crate) fn free_port(&self, process: bool) -> Result<u16> {
         if self.machine.tap.is_some() {
-            return Ok(self.port);
+            ensure!(
+                self.port.is_none(),
+                "--port is of this machine, and on a tap the app is reached at its own: --arg port=PORT"
+            );
+            return Ok(self.guest_port());
         }
         // A process has but one port: the boot argument is another way to name it.
         let given = if process {
-            self.port_argument().unwrap_or(self.port)
+            self.port_argument().unwrap_or(self.port())
         } else {
-            self.port
+            self.port()
         };
         let address = if process {
             Ipv4Addr::UNSPECIFIED

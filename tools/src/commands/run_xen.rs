@@ -108,7 +108,7 @@ fn free_port(place: &Place, options: &Options) -> Result<u16> {
     let forwards = Lab::find(place)
         .and_then(|lab| lab.forwards().ok())
         .unwrap_or_default();
-    match forwards.iter().find(|(port, _)| *port == options.port) {
+    match forwards.iter().find(|(port, _)| *port == options.port()) {
         Some((port, _)) => Ok(*port),
         None => options.free_port(false),
     }
