@@ -12,7 +12,7 @@ use embassy_net_driver::{
 use fnv::FnvHasher;
 use landfall::{
     arguments::{Argument, ArgumentError, ArgumentValue, Words},
-    log::{error, warn},
+    log::{debug, error, warn},
 };
 use rustix::{
     io::Errno,
@@ -167,7 +167,10 @@ impl fmt::Display for TapError {
                  ip tuntap add dev {tap} mode tap user NAME makes one that NAME owns"
             ),
             Some(Errno::BUSY) => write!(f, "tap {tap} is in use by another process"),
-            Some(Errno::INVAL) => write!(f, "network device {tap} is no tap of one queue"),
+            Some(Errno::INVAL) => write!(
+                f,
+                "network device {tap} is no tap, or one of several queues"
+            ),
             _ => write!(f, "tap {tap}: {error}"),
         }
     }
@@ -263,8 +266,11 @@ impl Tap {
         while self.link != Link::Gone {
             match self.device.get_ref().recv(&mut self.received) {
                 Ok(length) if length < self.received.len() => return Some(length),
-                // Longer than the tap's frames were when the stack was made.
-                Ok(_) => {}
+                // The tap's MTU has grown since the stack was made.
+                Ok(_) => {
+                    debug!(target: "net", "a frame is longer than the MTU was at the start: dropped")
+                }
+                Err(error) if error.kind() == ErrorKind::Interrupted => {}
                 Err(error) if error.kind() == ErrorKind::WouldBlock => {
                     if self.device.poll_readable(context).is_pending() {
                         return None;
