@@ -66,19 +66,13 @@ impl Card {
 macro_rules! further_card {
     ($ip:literal, $gateway:literal) => {
         [
-            argument!(
-                "R",
-                $ip,
-                "Cidr",
-                "by DHCP",
-                "as ip, for the next network card"
-            ),
+            argument!("R", $ip, "Cidr", "by DHCP", "as ip, for one more card"),
             argument!(
                 "R",
                 $gateway,
                 "Ipv4Addr",
                 "by DHCP",
-                "as gateway, for the next network card"
+                "as gateway, for one more card"
             ),
         ]
     };
@@ -90,7 +84,7 @@ const COMMON: &[Argument<'static>] = &[argument!(
     "log",
     "LogFilter",
     "info",
-    "how much to log: off, error, warn, info, debug or trace, for modules too: info,net=debug"
+    "what is logged: off, error, warn, info, debug or trace; for modules: info,net=debug"
 )];
 
 /// What an app with our own IP stack understands, for each network card.
@@ -153,7 +147,7 @@ fn start(
         ADDRESSES[..cards].as_flattened(),
     ];
     if asks_for_help(&devices.arguments) {
-        platform.write(arguments::help(&known).as_bytes());
+        arguments::help(&known, |text| platform.write(text));
         platform.exit(ExitCode::Success);
     }
     let words = Words::parse(&devices.arguments)?;
@@ -220,11 +214,11 @@ fn asks_for_help(line: &str) -> bool {
 
 impl NetworkArguments {
     fn read(words: &Words, [ip, router]: &[Argument<'_>; 2]) -> Result<Self, ArgumentError> {
-        let address: Option<Cidr> = words.value(ip.key)?;
-        let gateway: Option<Ipv4Addr> = words.value(router.key)?;
+        let address: Option<Cidr> = words.value(ip.key())?;
+        let gateway: Option<Ipv4Addr> = words.value(router.key())?;
         if let (None, Some(gateway)) = (address, gateway) {
             return Err(ArgumentError::BadValue {
-                key: router.key.into(),
+                key: router.key().into(),
                 value: format!("{gateway}"),
                 expected: "an address of the same card beside it (ip=… for gateway=…, ip1=… for gateway1=…)",
             });

@@ -40,7 +40,7 @@ mod shutdown;
 mod system;
 mod time;
 
-pub use app::{App, AppFuture};
+pub use app::{App, AppFuture, Identity};
 pub use boot::{BoardTask, Card, Devices, NetworkDevice, run};
 pub use entropy::Seed;
 pub use error::Error;

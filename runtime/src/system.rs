@@ -17,7 +17,7 @@ pub struct System(Rc<Inner>);
 
 struct Inner {
     platform: &'static dyn Platform,
-    identity: Identity,
+    identity: &'static Identity,
     network: Option<Network>,
     spawner: Spawner,
     random: RefCell<Random>,
@@ -28,7 +28,7 @@ struct Inner {
 impl System {
     pub(crate) fn new(
         platform: &'static dyn Platform,
-        identity: Identity,
+        identity: &'static Identity,
         network: Option<Network>,
         spawner: Spawner,
         random: Random,
@@ -86,7 +86,7 @@ impl System {
         &self.0.shutdown
     }
 
-    pub(crate) fn identity(&self) -> Identity {
+    pub(crate) fn identity(&self) -> &'static Identity {
         self.0.identity
     }
 

@@ -26,7 +26,10 @@ pub fn main(attribute: TokenStream, item: TokenStream) -> TokenStream {
     };
     // Of the app's package: the macro's own are of another.
     let call = quote! {
-        #call.named(::core::env!("CARGO_PKG_NAME"), ::core::env!("CARGO_PKG_VERSION"))
+        #call.named(&::landfall::Identity {
+            name: ::core::env!("CARGO_PKG_NAME"),
+            version: ::core::env!("CARGO_PKG_VERSION"),
+        })
     };
     quote! {
         #app_function

@@ -10,13 +10,12 @@ use crate::{
     arguments::{Argument, ArgumentError, LogFilter, Words},
     platform::{self, Platform},
 };
-use alloc::boxed::Box;
 use core::{
     cell::Cell,
     fmt::{self, Write},
 };
 use critical_section::Mutex;
-use log::{LevelFilter, Log, Metadata, Record};
+use log::{Log, Metadata, Record};
 
 /// The arguments of this image's ways to log, beside `log`.
 pub(crate) const ARGUMENTS: &[Argument<'static>] = &[
@@ -25,7 +24,7 @@ pub(crate) const ARGUMENTS: &[Argument<'static>] = &[
 ];
 
 /// What the console shows; until the arguments are read, what is `info` or worse.
-static FILTER: Mutex<Cell<Option<&'static LogFilter>>> = Mutex::new(Cell::new(None));
+static FILTER: Mutex<Cell<LogFilter>> = Mutex::new(Cell::new(LogFilter::INFO));
 
 struct Lines;
 
@@ -61,11 +60,8 @@ impl Log for Lines {
 }
 
 fn shows(metadata: &Metadata<'_>) -> bool {
-    let level = match critical_section::with(|cs| FILTER.borrow(cs).get()) {
-        Some(filter) => filter.level(metadata.target()),
-        None => LevelFilter::Info,
-    };
-    metadata.level() <= level
+    let filter = critical_section::with(|cs| FILTER.borrow(cs).get());
+    metadata.level() <= filter.level(metadata.target())
 }
 
 /// Returns whether a line is for others than the console, too.
@@ -101,8 +97,12 @@ impl Write for Line {
 pub(crate) fn init() {
     // Fails only when a logger is set already, which is then this one.
     let _ = log::set_logger(&Lines);
-    critical_section::with(|cs| FILTER.borrow(cs).set(None));
-    log::set_max_level(LevelFilter::Info);
+    set_filter(LogFilter::INFO);
+}
+
+fn set_filter(filter: LogFilter) {
+    critical_section::with(|cs| FILTER.borrow(cs).set(filter));
+    log::set_max_level(filter.most());
 }
 
 /// Logs as the arguments say from now on.
@@ -110,14 +110,12 @@ pub(crate) fn configure(
     platform: &'static dyn Platform,
     words: &Words,
 ) -> Result<(), ArgumentError> {
-    #[cfg(not(feature = "log-history"))]
-    let _ = platform;
-    if let Some(filter) = words.value::<LogFilter>("log")? {
-        log::set_max_level(filter.most());
-        let filter: &LogFilter = Box::leak(Box::new(filter));
-        critical_section::with(|cs| FILTER.borrow(cs).set(Some(filter)));
+    if let Some(filter) = words.value("log")? {
+        set_filter(filter);
     }
     #[cfg(feature = "log-history")]
     history::configure(platform, words)?;
+    #[cfg(not(feature = "log-history"))]
+    let _ = platform;
     Ok(())
 }
