@@ -2,15 +2,18 @@
 
 use crate::{
     App, Error, ExitCode, Platform, System,
-    arguments::{self, Argument, ArgumentError, Cidr, Words, argument},
+    arguments::{self, Argument, Words, argument},
     entropy::{Random, Seed},
     executor::{self, Spawner},
     logging,
-    network::{Network, NetworkArguments},
+    network::{
+        self, Network, NetworkArguments,
+        arguments::{CARDS, NAMES},
+    },
     platform, shutdown,
 };
-use alloc::{boxed::Box, format, string::String, vec::Vec};
-use core::{any::Any, future::Future, net::Ipv4Addr, pin::Pin};
+use alloc::{boxed::Box, string::String, vec::Vec};
+use core::{any::Any, future::Future, pin::Pin};
 use embassy_net_driver::Driver;
 use landfall_net::{Config, Runner, Stack};
 use log::{error, warn};
@@ -62,22 +65,6 @@ impl Card {
     }
 }
 
-/// The arguments of a network card that is not the first.
-macro_rules! further_card {
-    ($ip:literal, $gateway:literal) => {
-        [
-            argument!("R", $ip, "Cidr", "by DHCP", "as ip, for one more card"),
-            argument!(
-                "R",
-                $gateway,
-                "Ipv4Addr",
-                "by DHCP",
-                "as gateway, for one more card"
-            ),
-        ]
-    };
-}
-
 /// What every app understands.
 const COMMON: &[Argument<'static>] = &[argument!(
     "R",
@@ -86,32 +73,6 @@ const COMMON: &[Argument<'static>] = &[argument!(
     "info",
     "what is logged: off, error, warn, info, debug or trace; for modules: info,net=debug"
 )];
-
-/// What an app with our own IP stack understands, for each network card.
-const ADDRESSES: [[Argument<'static>; 2]; 4] = [
-    [
-        argument!(
-            "R",
-            "ip",
-            "Cidr",
-            "by DHCP",
-            "this machine's address and prefix, such as 10.0.2.15/24"
-        ),
-        argument!(
-            "R",
-            "gateway",
-            "Ipv4Addr",
-            "by DHCP",
-            "the router to other networks"
-        ),
-    ],
-    further_card!("ip1", "gateway1"),
-    further_card!("ip2", "gateway2"),
-    further_card!("ip3", "gateway3"),
-];
-
-/// What the log lines of each card's stack begin with.
-pub(crate) const NAMES: [&str; ADDRESSES.len()] = ["net", "net1", "net2", "net3"];
 
 /// Runs `app` on `platform` until it ends, and ends the platform with it.
 ///
@@ -137,14 +98,22 @@ fn start(
     spawner: &Spawner,
 ) -> Result<(), Error> {
     let cards = match &devices.network {
-        NetworkDevice::Cards(cards) => cards.len().min(ADDRESSES.len()),
+        NetworkDevice::Cards(cards) => cards.len().min(CARDS),
         _ => 0,
     };
     let known = [
         app.arguments,
         COMMON,
         logging::ARGUMENTS,
-        ADDRESSES[..cards].as_flattened(),
+        network::arguments::IPV4[..cards].as_flattened(),
+        #[cfg(feature = "ipv6")]
+        network::arguments::IPV6[..cards].as_flattened(),
+        #[cfg(feature = "dns")]
+        if cards > 0 {
+            network::arguments::DNS
+        } else {
+            &[]
+        },
     ];
     if asks_for_help(&devices.arguments) {
         arguments::help(&known, |text| platform.write(text));
@@ -193,13 +162,13 @@ fn make_stacks(
     random: &mut Random,
     spawner: &Spawner,
 ) -> Result<Option<Network>, Error> {
-    if cards.len() > ADDRESSES.len() {
-        let (all, most) = (cards.len(), ADDRESSES.len());
-        warn!(target: "net", "{all} network cards, of which the first {most} are used");
+    if cards.len() > CARDS {
+        let all = cards.len();
+        warn!(target: "net", "{all} network cards, of which the first {CARDS} are used");
     }
     let mut stacks = Vec::new();
-    for (number, card) in cards.into_iter().take(ADDRESSES.len()).enumerate() {
-        let arguments = NetworkArguments::read(words, &ADDRESSES[number])?;
+    for (number, card) in cards.into_iter().take(CARDS).enumerate() {
+        let arguments = NetworkArguments::read(words, number)?;
         let (stack, task) = (card.0)(arguments.config(random.next_u64(), NAMES[number]))?;
         spawner.spawn(task);
         stacks.push(stack);
@@ -210,22 +179,4 @@ fn make_stacks(
 fn asks_for_help(line: &str) -> bool {
     line.split_whitespace()
         .any(|word| matches!(word, "--help" | "-h" | "help"))
-}
-
-impl NetworkArguments {
-    fn read(words: &Words, [ip, router]: &[Argument<'_>; 2]) -> Result<Self, ArgumentError> {
-        let address: Option<Cidr> = words.value(ip.key())?;
-        let gateway: Option<Ipv4Addr> = words.value(router.key())?;
-        if let (None, Some(gateway)) = (address, gateway) {
-            return Err(ArgumentError::BadValue {
-                key: router.key().into(),
-                value: format!("{gateway}"),
-                expected: "an address of the same card beside it (ip=… for gateway=…, ip1=… for gateway1=…)",
-            });
-        }
-        Ok(Self {
-            address: address.map(|it| (it.address, it.prefix)),
-            gateway,
-        })
-    }
 }

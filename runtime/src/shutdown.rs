@@ -6,7 +6,7 @@
 //! the same.
 
 use crate::{BoardTask, ExitCode, System, network::Network};
-use alloc::{collections::BTreeMap, string::String};
+use alloc::{string::String, vec::Vec};
 use core::{
     cell::{Cell, RefCell},
     future::Future,
@@ -28,7 +28,7 @@ const LOOK: Duration = Duration::from_millis(10);
 pub(crate) struct Request {
     made: Cell<bool>,
     tickets: Cell<u64>,
-    waiting: RefCell<BTreeMap<u64, Waker>>,
+    waiting: RefCell<Vec<(u64, Waker)>>,
 }
 
 impl Request {
@@ -48,7 +48,8 @@ impl Request {
 
     pub(crate) fn make(&self) {
         self.made.set(true);
-        self.waiting.take().into_values().for_each(Waker::wake);
+        let waiting = self.waiting.take().into_iter();
+        waiting.for_each(|(_, waker)| waker.wake());
     }
 }
 
@@ -66,14 +67,18 @@ impl Future for Heard<'_> {
             return Poll::Ready(());
         }
         let mut waiting = self.request.waiting.borrow_mut();
-        waiting.insert(self.ticket, context.waker().clone());
+        match waiting.iter_mut().find(|(known, _)| *known == self.ticket) {
+            Some((_, waker)) => waker.clone_from(context.waker()),
+            None => waiting.push((self.ticket, context.waker().clone())),
+        }
         Poll::Pending
     }
 }
 
 impl Drop for Heard<'_> {
     fn drop(&mut self) {
-        self.request.waiting.borrow_mut().remove(&self.ticket);
+        let mut waiting = self.request.waiting.borrow_mut();
+        waiting.retain(|(known, _)| *known != self.ticket);
     }
 }
 

@@ -5,8 +5,8 @@
 //! neither knows stops the app before it starts.
 //!
 //! [`Argument`] is what an image knows of an argument, and [`find`] finds it in the image's file, so that
-//! tools list and check arguments without booting. Neighbours: `value` (what values are made of) and
-//! `log_filter` (the value of `log=`).
+//! tools list and check arguments without booting. Neighbours: `value` (what values are made of),
+//! `log_filter` (the value of `log=`) and `network` (the values of `ip=`, `ip6=`, `dns=`).
 #![no_std]
 #![forbid(unsafe_code)]
 
@@ -14,11 +14,13 @@ extern crate alloc;
 
 mod find;
 mod log_filter;
+mod network;
 mod value;
 
 pub use find::find;
 pub use log_filter::LogFilter;
-pub use value::{ArgumentValue, ByteSize, Cidr, expected};
+pub use network::{Ipv4Choice, Ipv6Choice, NameServers};
+pub use value::{ArgumentValue, ByteSize, expected};
 
 use alloc::{borrow::ToOwned, string::String, vec::Vec};
 use core::fmt;

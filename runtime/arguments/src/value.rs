@@ -1,6 +1,6 @@
 //! What values are made of.
 
-use crate::LogFilter;
+use crate::{Ipv4Choice, Ipv6Choice, LogFilter, NameServers};
 use alloc::string::String;
 use core::{
     net::{IpAddr, Ipv4Addr, Ipv6Addr, SocketAddr},
@@ -69,7 +69,9 @@ pub fn expected(type_name: &str, value: &str) -> Result<(), &'static str> {
             "SocketAddr" => check::<SocketAddr>,
             "Duration" => check::<Duration>,
             "ByteSize" => check::<ByteSize>,
-            "Cidr" => check::<Cidr>,
+            "Ipv4Choice" => check::<Ipv4Choice>,
+            "Ipv6Choice" => check::<Ipv6Choice>,
+            "NameServers" => check::<NameServers>,
             "LogFilter" => check::<LogFilter>,
             _ => return Ok(()),
         };
@@ -116,30 +118,5 @@ impl ArgumentValue for ByteSize {
             _ => return None,
         };
         number.checked_mul(1 << shift).map(Self)
-    }
-}
-
-/// An address with the length of its network's prefix: `10.0.2.15/24`.
-#[derive(Clone, Copy, Debug, Eq, PartialEq)]
-pub struct Cidr {
-    /// The address.
-    pub address: Ipv4Addr,
-    /// How many of its bits, from 1 to 32, are the network's.
-    pub prefix: u8,
-}
-
-impl ArgumentValue for Cidr {
-    const EXPECTED: &'static str = "an address with its network's prefix, such as 10.0.2.15/24";
-
-    fn read(text: &str) -> Option<Self> {
-        let (address, prefix) = text.split_once('/')?;
-        let prefix = prefix
-            .parse()
-            .ok()
-            .filter(|&it: &u8| (1..=32).contains(&it))?;
-        Some(Self {
-            address: address.parse().ok()?,
-            prefix,
-        })
     }
 }

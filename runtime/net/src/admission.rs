@@ -41,9 +41,9 @@ impl Inner {
             self.counters.dropped_bad_source += 1;
             return None;
         }
-        let backlog = self.listeners.get(&port)?;
+        let backlog = self.listeners.get(port)?;
         if backlog.len() >= self.config.backlog.max(1) {
-            let oldest = backlog.half_open.first().copied();
+            let oldest = backlog.half_open.first();
             if !self.evict_half_open(oldest, now) {
                 self.counters.dropped_backlog += 1;
                 return None;
@@ -76,7 +76,7 @@ impl Inner {
         if let Some(connection) = self.connections.get_mut(id) {
             connection.deadline = Some(now + milliseconds(self.config.half_open_timeout_ms));
         }
-        if let Some(backlog) = self.listeners.get_mut(&flow.local_port()) {
+        if let Some(backlog) = self.listeners.get_mut(flow.local_port()) {
             backlog.half_open.insert(id);
         }
         Ok(id)
@@ -110,7 +110,7 @@ impl Inner {
                 .values()
                 .filter_map(|backlog| backlog.half_open.first())
                 .min();
-            if !self.evict_half_open(oldest.copied(), now) {
+            if !self.evict_half_open(oldest, now) {
                 return Err(shortage);
             }
         }

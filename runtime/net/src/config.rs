@@ -1,7 +1,9 @@
 //! What a stack is told when it is made, and the address that it has.
 
 use core::fmt;
-use core::net::Ipv4Addr;
+#[cfg(feature = "ipv6")]
+use core::net::Ipv6Addr;
+use core::net::{IpAddr, Ipv4Addr};
 
 use smoltcp::time::Duration;
 
@@ -10,6 +12,8 @@ use crate::Error;
 /// Where this host's address comes from.
 #[derive(Copy, Clone, Debug, Eq, PartialEq)]
 pub enum AddressConfig {
+    /// None: this host has no IPv4 address.
+    Off,
     /// Ask the network, and renew the lease.
     Dhcp,
     /// Use this one.
@@ -23,6 +27,25 @@ pub enum AddressConfig {
     },
 }
 
+/// Where this host's IPv6 addresses come from.
+#[cfg(feature = "ipv6")]
+#[derive(Copy, Clone, Debug, Eq, PartialEq)]
+pub enum Ipv6Config {
+    /// There are none.
+    Off,
+    /// What routers advertise (RFC 4862), beside the address that every host has on its link.
+    Automatic,
+    /// Use this one, beside that of the link.
+    Static {
+        /// This host's address.
+        address: Ipv6Addr,
+        /// How many leading bits of the address name the network, 0 to 128.
+        prefix: u8,
+        /// The router to everything outside that network; without it, one that advertises itself.
+        gateway: Option<Ipv6Addr>,
+    },
+}
+
 /// Who gave an address.
 #[derive(Copy, Clone, Debug, Eq, PartialEq)]
 pub enum AddressSource {
@@ -32,7 +55,7 @@ pub enum AddressSource {
     Static,
 }
 
-/// This host's address, its network and its router.
+/// This host's IPv4 address, its network and its router.
 #[derive(Copy, Clone, Debug, Eq, PartialEq)]
 pub struct Address {
     /// This host's address.
@@ -100,6 +123,11 @@ const PLENTY: usize = 8;
 pub struct Config {
     /// Where the address comes from.
     pub address: AddressConfig,
+    /// Where the IPv6 addresses come from.
+    #[cfg(feature = "ipv6")]
+    pub ipv6: Ipv6Config,
+    /// Name servers to be asked before those that DHCP or a router names.
+    pub dns_servers: [Option<IpAddr>; 2],
     /// Seed for initial sequence numbers, ephemeral ports and DHCP transactions. Must differ at
     /// each boot and must not be guessable.
     pub random_seed: u64,
@@ -146,6 +174,9 @@ impl Config {
     pub fn new(address: AddressConfig, random_seed: u64) -> Config {
         Config {
             address,
+            #[cfg(feature = "ipv6")]
+            ipv6: Ipv6Config::Automatic,
+            dns_servers: [None; 2],
             random_seed,
             name: "net",
             rx_buffer: 4096,

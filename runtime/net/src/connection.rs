@@ -5,10 +5,10 @@
 
 use alloc::boxed::Box;
 use alloc::vec::Vec;
-use core::net::Ipv4Addr;
 
 use smoltcp::iface::{SocketHandle, SocketSet, SocketStorage};
 use smoltcp::socket::{AnySocket, Socket, tcp};
+use smoltcp::wire::IpAddress;
 
 use crate::clock::Instant;
 use crate::demux::Flow;
@@ -40,6 +40,34 @@ pub(crate) enum Work {
     Tcp(ConnectionId),
 }
 
+/// What the ordered sets of work are ordered by: a time in microseconds, or a neighbour's address. It is one
+/// type for all of them, since each other would be three kilobytes of code.
+#[cfg(not(feature = "ipv6"))]
+pub(crate) type Key = u64;
+/// As above, for longer addresses.
+#[cfg(feature = "ipv6")]
+pub(crate) type Key = u128;
+
+/// Returns the key of a time.
+pub(crate) fn time_key(at: Instant) -> Key {
+    Key::from(u64::try_from(at.total_micros()).unwrap_or(0))
+}
+
+/// Returns the time of a key.
+pub(crate) fn key_time(key: Key) -> Instant {
+    Instant::from_micros(i64::try_from(key).unwrap_or(i64::MAX))
+}
+
+/// Returns the key of a neighbour; `None` is anybody.
+pub(crate) fn neighbour_key(neighbour: Option<IpAddress>) -> Key {
+    match neighbour {
+        None => 0,
+        Some(IpAddress::Ipv4(address)) => address.to_bits().into(),
+        #[cfg(feature = "ipv6")]
+        Some(IpAddress::Ipv6(address)) => address.to_bits(),
+    }
+}
+
 /// A smoltcp socket in a set of its own, and what the scheduler knows of it.
 pub(crate) struct Endpoint {
     /// The set with the one socket.
@@ -49,7 +77,7 @@ pub(crate) struct Endpoint {
     /// Whether it is queued for sending.
     pub(crate) dirty: bool,
     /// The neighbour whose hardware address it waits for, as [`crate::stack::Inner`] files it.
-    pub(crate) waits_for: Option<u32>,
+    pub(crate) waits_for: Option<Key>,
     /// The entry it has among the timers.
     pub(crate) timer: Option<Instant>,
     /// How often in a row it asked for a neighbour that did not answer.
@@ -96,10 +124,8 @@ pub(crate) struct Connection {
     pub(crate) id: ConnectionId,
     /// The socket.
     pub(crate) endpoint: Endpoint,
-    /// The peer and the ports.
+    /// Both its ends.
     pub(crate) flow: Flow,
-    /// This host's address when the connection was made.
-    pub(crate) local: Ipv4Addr,
     /// Who is responsible.
     pub(crate) owner: Owner,
     /// The state in which it was last asked for frames.

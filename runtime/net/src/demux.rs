@@ -5,7 +5,14 @@
 //! smoltcp without reassembly would take for whole packets), sources that cannot be hosts (a reply
 //! to them would be addressed to nobody, which smoltcp asserts against), TCP by broadcast.
 
+#[cfg(feature = "ipv6")]
+pub(crate) mod ipv6;
+
 use core::net::Ipv4Addr;
+
+#[cfg(feature = "multicast")]
+use smoltcp::iface::Interface;
+use smoltcp::wire::IpAddress;
 
 use crate::Address;
 use crate::device::ChecksumDuty;
@@ -21,6 +28,9 @@ pub(crate) const ETHERTYPE_ARP: [u8; 2] = [0x08, 0x06];
 pub(crate) const ETHERTYPE_IPV4: [u8; 2] = [0x08, 0x00];
 /// IPv4 protocol number of ICMP.
 const ICMP: u8 = 1;
+/// IPv4 protocol number of IGMP.
+#[cfg(feature = "multicast")]
+const IGMP: u8 = 2;
 /// IPv4 protocol number of TCP.
 pub(crate) const TCP: u8 = 6;
 /// IPv4 protocol number of UDP.
@@ -35,30 +45,43 @@ const SYN: u8 = 0x02;
 const RST: u8 = 0x04;
 const ACK: u8 = 0x10;
 
-/// A TCP connection as seen from this host, which has one address: the peer and the two ports.
+/// A TCP connection as seen from this host: both its ends.
 #[derive(Copy, Clone, Debug, Eq, Ord, PartialEq, PartialOrd)]
-pub(crate) struct Flow(u64);
+pub(crate) struct Flow {
+    /// The peer's port and this host's. First, since they tell most connections apart.
+    ports: (u16, u16),
+    remote: IpAddress,
+    local: IpAddress,
+}
 
 impl Flow {
-    /// Packs a connection's ends.
-    pub(crate) fn new(remote: Ipv4Addr, remote_port: u16, local_port: u16) -> Flow {
-        let ports = u64::from(remote_port) << 16 | u64::from(local_port);
-        Flow(u64::from(remote.to_bits()) << 32 | ports)
+    /// The connection between these ends.
+    pub(crate) fn new(remote: (IpAddress, u16), local: (IpAddress, u16)) -> Flow {
+        Flow {
+            ports: (remote.1, local.1),
+            remote: remote.0,
+            local: local.0,
+        }
     }
 
     /// Returns the peer's address.
-    pub(crate) fn remote(self) -> Ipv4Addr {
-        Ipv4Addr::from_bits((self.0 >> 32) as u32)
+    pub(crate) fn remote(self) -> IpAddress {
+        self.remote
     }
 
     /// Returns the peer's port.
     pub(crate) fn remote_port(self) -> u16 {
-        (self.0 >> 16) as u16
+        self.ports.0
+    }
+
+    /// Returns this host's address.
+    pub(crate) fn local(self) -> IpAddress {
+        self.local
     }
 
     /// Returns this host's port.
     pub(crate) fn local_port(self) -> u16 {
-        self.0 as u16
+        self.ports.1
     }
 }
 
@@ -80,6 +103,15 @@ pub(crate) enum Class {
     Arp,
     /// An ICMP message.
     Icmp,
+    /// A router asks who is in which multicast group (IGMP, MLD).
+    #[cfg(feature = "multicast")]
+    Membership,
+    /// Neighbour discovery, other than a router's advertisement.
+    #[cfg(feature = "ipv6")]
+    Neighbour,
+    /// A router's advertisement.
+    #[cfg(feature = "ipv6")]
+    Router,
     /// The answer of a DHCP server.
     Dhcp,
     /// A datagram to this UDP port, with so many bytes of data.
@@ -115,6 +147,12 @@ pub(crate) struct Host<'a> {
     pub(crate) dhcp: bool,
     /// Which checksums to look at.
     pub(crate) duty: ChecksumDuty,
+    /// The multicast groups that this host is in.
+    #[cfg(feature = "multicast")]
+    pub(crate) interface: &'a Interface,
+    /// The IPv6 addresses.
+    #[cfg(feature = "ipv6")]
+    pub(crate) ipv6: &'a crate::ipv6::Ipv6,
 }
 
 /// Says whose `frame` is.
@@ -133,6 +171,8 @@ pub(crate) fn classify(frame: &[u8], host: &Host<'_>) -> Result<Class, Drop> {
         ETHERTYPE_ARP if packet.len() < 28 => Err(Drop::Malformed),
         ETHERTYPE_ARP => Ok(Class::Arp),
         ETHERTYPE_IPV4 => classify_ipv4(packet, group, host),
+        #[cfg(feature = "ipv6")]
+        ipv6::ETHERTYPE => ipv6::classify(packet, group, host),
         _ => Err(Drop::Protocol),
     }
 }
@@ -155,6 +195,7 @@ fn classify_ipv4(packet: &[u8], group: bool, host: &Host<'_>) -> Result<Class, D
         return Err(Drop::Malformed);
     }
     let (header, payload) = packet[..total_length].split_at(header_length);
+    let (from, addresses) = (address_at(header, 12), &header[12..20]);
     if host.duty.verify_ipv4 && checksum::sum(header) != 0xffff {
         return Err(Drop::Checksum);
     }
@@ -162,7 +203,7 @@ fn classify_ipv4(packet: &[u8], group: bool, host: &Host<'_>) -> Result<Class, D
     if u16_at(header, 6) & 0x3fff != 0 {
         return Err(Drop::Fragment);
     }
-    check_source(address_at(header, 12), host)?;
+    check_source(from, host)?;
 
     let destination = address_at(header, 16);
     let ours = host.address.is_some_and(|own| own.address == destination);
@@ -171,12 +212,38 @@ fn classify_ipv4(packet: &[u8], group: bool, host: &Host<'_>) -> Result<Class, D
     });
     match header[9] {
         // A segment by link-layer broadcast is not for a connection (RFC 1122, 4.2.3.10).
-        TCP if ours && !group => classify_tcp(header, payload, host),
-        UDP => classify_udp(header, payload, ours || broadcast, host),
+        TCP if ours && !group => {
+            let ends = (from.into(), destination.into());
+            classify_tcp(ends, addresses, payload, host)
+        }
+        UDP => {
+            let ours = ours || broadcast || host.is_in_group(destination);
+            classify_udp(addresses, payload, ours, host)
+        }
         // An echo request by broadcast is answered by nobody: it serves to flood its source.
         ICMP if ours && !group => Ok(Class::Icmp),
         TCP | ICMP => Err(Drop::NotForUs),
+        #[cfg(feature = "multicast")]
+        IGMP if payload.len() < 8 => Err(Drop::Malformed),
+        #[cfg(feature = "multicast")]
+        IGMP if checksum::sum(payload) != 0xffff => Err(Drop::Checksum),
+        #[cfg(feature = "multicast")]
+        IGMP => Ok(Class::Membership),
         _ => Err(Drop::Protocol),
+    }
+}
+
+impl Host<'_> {
+    /// Returns whether this host is in a multicast group.
+    #[cfg(feature = "multicast")]
+    fn is_in_group(&self, address: impl Into<IpAddress>) -> bool {
+        let address = address.into();
+        address.is_multicast() && self.interface.has_multicast_group(address)
+    }
+
+    #[cfg(not(feature = "multicast"))]
+    fn is_in_group(&self, _: Ipv4Addr) -> bool {
+        false
     }
 }
 
@@ -195,7 +262,13 @@ fn check_source(source: Ipv4Addr, host: &Host<'_>) -> Result<(), Drop> {
     }
 }
 
-fn classify_tcp(header: &[u8], segment: &[u8], host: &Host<'_>) -> Result<Class, Drop> {
+/// `ends` are who sends it and whom to; `addresses` are the same, as they are in the header.
+fn classify_tcp(
+    ends: (IpAddress, IpAddress),
+    addresses: &[u8],
+    segment: &[u8],
+    host: &Host<'_>,
+) -> Result<Class, Drop> {
     if segment.len() < 20 {
         return Err(Drop::Malformed);
     }
@@ -209,7 +282,7 @@ fn classify_tcp(header: &[u8], segment: &[u8], host: &Host<'_>) -> Result<Class,
     if flags & SYN != 0 && flags & (FIN | RST) != 0 || flags & (SYN | RST | ACK) == 0 {
         return Err(Drop::Malformed);
     }
-    if host.duty.verify_tcp && checksum::transport(&header[12..20], TCP, segment) != 0xffff {
+    if host.duty.verify_tcp && checksum::transport(addresses, TCP, segment) != 0xffff {
         return Err(Drop::Checksum);
     }
     let kind = match flags {
@@ -218,13 +291,13 @@ fn classify_tcp(header: &[u8], segment: &[u8], host: &Host<'_>) -> Result<Class,
         _ => Segment::Other,
     };
     Ok(Class::Tcp(
-        Flow::new(address_at(header, 12), source, destination),
+        Flow::new((ends.0, source), (ends.1, destination)),
         kind,
     ))
 }
 
 fn classify_udp(
-    header: &[u8],
+    addresses: &[u8],
     datagram: &[u8],
     for_us: bool,
     host: &Host<'_>,
@@ -238,15 +311,20 @@ fn classify_udp(
     }
     let (source, destination) = (u16_at(datagram, 0), u16_at(datagram, 2));
     // A DHCP server may address its answer to the address that it is about to give.
-    let dhcp = host.dhcp && source == DHCP_SERVER && destination == DHCP_CLIENT;
+    let ipv4 = addresses.len() == 8;
+    let dhcp = ipv4 && host.dhcp && source == DHCP_SERVER && destination == DHCP_CLIENT;
     if !for_us && !dhcp {
         return Err(Drop::NotForUs);
     }
     let has_checksum = u16_at(datagram, 6) != 0;
+    // IPv6 has no checksum of its own, so UDP's must not be missing (RFC 8200, 8.1).
+    if !has_checksum && !ipv4 {
+        return Err(Drop::Checksum);
+    }
     let datagram = &datagram[..length];
     if host.duty.verify_udp
         && has_checksum
-        && checksum::transport(&header[12..20], UDP, datagram) != 0xffff
+        && checksum::transport(addresses, UDP, datagram) != 0xffff
     {
         return Err(Drop::Checksum);
     }

@@ -9,6 +9,8 @@ use embassy_net_driver as driver;
 use smoltcp::phy::{self, Checksum, DeviceCapabilities, Medium};
 use smoltcp::time::Instant;
 
+#[cfg(feature = "ipv6")]
+use crate::demux::ipv6;
 use crate::demux::{ETHERNET_HEADER, ETHERTYPE_ARP, ETHERTYPE_IPV4, IPV4_HEADER, TCP, UDP};
 use landfall_checksum as checksum;
 
@@ -45,12 +47,18 @@ impl ChecksumDuty {
         let Some((ethernet, packet)) = frame.split_at_mut_checked(ETHERNET_HEADER) else {
             return;
         };
-        if ethernet[12..] != ETHERTYPE_IPV4 || packet.len() < IPV4_HEADER {
+        // smoltcp sends no options, so the headers have their least length. The protocol's place, and where
+        // the addresses begin.
+        let (length, protocol, addresses) = match [ethernet[12], ethernet[13]] {
+            ETHERTYPE_IPV4 => (IPV4_HEADER, 9, 12),
+            #[cfg(feature = "ipv6")]
+            ipv6::ETHERTYPE => (ipv6::HEADER, 6, 8),
+            _ => return,
+        };
+        let Some((header, segment)) = packet.split_at_mut_checked(length) else {
             return;
-        }
-        // smoltcp sends no IPv4 options, so the header has its least length.
-        let (header, segment) = packet.split_at_mut(IPV4_HEADER);
-        let (field, protocol) = match header[9] {
+        };
+        let (field, protocol) = match header[protocol] {
             UDP if self.fill_udp => (6, UDP),
             TCP if self.fill_tcp => (16, TCP),
             _ => return,
@@ -59,7 +67,7 @@ impl ChecksumDuty {
             return;
         }
         segment[field..field + 2].fill(0);
-        let mut value = !checksum::transport(&header[12..20], protocol, segment);
+        let mut value = !checksum::transport(&header[addresses..], protocol, segment);
         // A UDP checksum of zero would say that there is none (RFC 768).
         if protocol == UDP && value == 0 {
             value = 0xffff;
@@ -84,6 +92,11 @@ pub(crate) fn capabilities(device: &driver::Capabilities) -> DeviceCapabilities 
     seen.checksum.udp = Checksum::None;
     seen.checksum.tcp = Checksum::None;
     seen.checksum.icmpv4 = Checksum::Both;
+    #[cfg(feature = "ipv6")]
+    {
+        // Those that are received have been checked.
+        seen.checksum.icmpv6 = Checksum::Tx;
+    }
     seen
 }
 

@@ -10,7 +10,8 @@ pub enum Error {
     UnsupportedDevice,
     /// The stack has no address yet: DHCP has not answered.
     NoAddress,
-    /// The address cannot be used here: it is IPv6, unspecified, multicast or this host's own.
+    /// The address cannot be used here: unspecified, multicast, this host's own, of IPv6 where the app is
+    /// without it, or without a router that leads to it.
     InvalidAddress(SocketAddr),
     /// The configured address or gateway is not a unicast address, or its prefix is above 32.
     InvalidConfiguration,
@@ -38,7 +39,9 @@ pub enum Error {
     DatagramTooLong(usize),
     /// The received datagram was longer than the buffer and was dropped.
     BufferTooShort,
-    /// This stack does not do what was asked (multicast groups, IPv6).
+    /// This host can be in no more multicast groups.
+    TooManyGroups,
+    /// This stack does not do what was asked (multicast groups, in an app without them).
     Unsupported,
     /// The system is about to end, and accepts no more connections.
     ShuttingDown,
@@ -69,6 +72,9 @@ impl fmt::Display for Error {
                 write!(f, "the datagram is too long: {limit} bytes fit in a frame")
             }
             Error::BufferTooShort => f.write_str("the received datagram did not fit the buffer"),
+            Error::TooManyGroups => {
+                f.write_str("this host is in too many multicast groups already")
+            }
             Error::Unsupported => f.write_str("this network stack does not support that"),
             Error::ShuttingDown => f.write_str("the system is shutting down"),
         }
@@ -87,7 +93,9 @@ impl embedded_io_async::Error for Error {
                 ErrorKind::InvalidInput
             }
             Error::PortInUse(_) | Error::PortsExhausted => ErrorKind::AddrInUse,
-            Error::TooManyConnections | Error::OutOfMemory => ErrorKind::OutOfMemory,
+            Error::TooManyConnections | Error::TooManyGroups | Error::OutOfMemory => {
+                ErrorKind::OutOfMemory
+            }
             Error::ConnectionRefused => ErrorKind::ConnectionRefused,
             Error::ConnectionReset => ErrorKind::ConnectionReset,
             Error::ConnectionAborted => ErrorKind::ConnectionAborted,

@@ -1,4 +1,5 @@
-//! The IP stack of Landfall: IPv4, ARP, ICMP echo, DHCP, UDP and TCP over any Ethernet device.
+//! The IP stack of Landfall: IPv4, ARP, ICMP echo, DHCP, UDP and TCP over any Ethernet device; with
+//! feature `multicast` IGMP and groups for UDP, with feature `ipv6` IPv6, neighbour discovery and SLAAC.
 //!
 //! smoltcp does the protocols; this crate does what smoltcp leaves to its user, for a server that
 //! faces a network it does not trust:
@@ -35,7 +36,14 @@ mod demux;
 mod device;
 mod dhcp;
 mod error;
+#[cfg(feature = "multicast")]
+mod groups;
+#[cfg(feature = "ipv6")]
+mod ipv6;
 mod listener;
+mod lists;
+#[cfg(feature = "ipv6")]
+mod ndisc;
 mod runner;
 mod socket;
 mod stack;
@@ -46,6 +54,8 @@ mod waiters;
 #[cfg(test)]
 mod tests;
 
+#[cfg(feature = "ipv6")]
+pub use config::Ipv6Config;
 pub use config::{Address, AddressConfig, AddressSource, Config};
 pub use counters::{ConnectionCounts, Counters};
 pub use error::Error;

@@ -1,21 +1,22 @@
 //! Listening: the backlog of a port, and the socket an app accepts from.
 
-use alloc::collections::{BTreeSet, VecDeque};
+use alloc::collections::VecDeque;
 use core::future::Future;
 use core::net::SocketAddr;
 use core::pin::Pin;
 use core::task::{Context, Poll, Waker};
 
-use crate::connection::{ConnectionId, Owner};
+use crate::connection::Owner;
+use crate::lists::Ids;
 use crate::{Error, Stack, TcpSocket};
 
 /// What the stack keeps for a port that is listened on.
 #[derive(Default)]
 pub(crate) struct Backlog {
     /// Connections in the middle of their handshake, oldest first.
-    pub(crate) half_open: BTreeSet<ConnectionId>,
+    pub(crate) half_open: Ids,
     /// Established connections that wait to be accepted, oldest first.
-    pub(crate) queue: BTreeSet<ConnectionId>,
+    pub(crate) queue: Ids,
     /// The tasks that wait in `accept`, each with its ticket.
     waiting: VecDeque<(u64, Waker)>,
     tickets: u64,
@@ -58,7 +59,7 @@ impl Backlog {
         let place = self.waiting.iter().position(|(known, _)| *known == ticket);
         match place {
             Some(place) => drop(self.waiting.remove(place)),
-            None if !self.queue.is_empty() => self.wake_one(),
+            None if self.queue.len() > 0 => self.wake_one(),
             None => {}
         }
     }
@@ -126,7 +127,7 @@ impl Future for Accept<'_> {
             return Poll::Ready(Err(Error::ShuttingDown));
         }
         let accepted = stack.with(|inner| {
-            let backlog = inner.listeners.get_mut(port)?;
+            let backlog = inner.listeners.get_mut(*port)?;
             // The queue names living connections only; were one dead, the next would do.
             let connection = loop {
                 let Some(id) = backlog.queue.pop_first() else {
@@ -141,12 +142,12 @@ impl Future for Accept<'_> {
                 backlog.leave(ticket);
             }
             connection.owner = Owner::App;
-            Some((connection.id, connection.flow, connection.local))
+            Some((connection.id, connection.flow))
         });
-        let Some((id, flow, local)) = accepted else {
+        let Some((id, flow)) = accepted else {
             return Poll::Pending;
         };
-        let socket = TcpSocket::new(stack.clone(), id, flow, local);
+        let socket = TcpSocket::new(stack.clone(), id, flow);
         Poll::Ready(Ok((socket.remote_address(), socket)))
     }
 }
@@ -157,7 +158,7 @@ impl Drop for Accept<'_> {
             return;
         };
         self.listener.stack.with(|inner| {
-            if let Some(backlog) = inner.listeners.get_mut(&port) {
+            if let Some(backlog) = inner.listeners.get_mut(port) {
                 backlog.leave(ticket);
             }
         });

@@ -3,14 +3,16 @@
 
 use core::convert::Infallible;
 use core::future::poll_fn;
+use core::net::Ipv4Addr;
 use core::task::{Context, Poll};
 
 use embassy_net_driver::{Driver, LinkState, RxToken, TxToken};
 use smoltcp::socket::tcp;
+use smoltcp::wire::IpAddress;
 
 use crate::Stack;
 use crate::clock::{self, Alarm, Duration, Instant};
-use crate::connection::Work;
+use crate::connection::{Work, key_time, neighbour_key, time_key};
 use crate::demux::{self, Class, Drop, Host};
 use crate::device::{Meter, OneFrame, Outlet};
 use crate::stack::Inner;
@@ -69,15 +71,20 @@ impl<D: Driver> Runner<D> {
             inner.watch_link(device.link_state(cx), link_up, now);
             inner.expire(now);
             inner.expire_spares(now);
-            if *link_up == Some(true) {
+            let up = *link_up == Some(true);
+            if up {
                 inner.announce(device, cx);
             }
+            #[cfg(feature = "ipv6")]
+            let soonest = up.then(|| inner.ipv6_poll(device, cx, now)).flatten();
+            #[cfg(not(feature = "ipv6"))]
+            let soonest = None;
             let more_in = inner.receive(device, cx, now);
             let more_out = inner.send(device, cx, now);
             // The device wakes this task when it has a frame or room; the rest is for us to ask.
             if more_in || more_out {
                 cx.waker().wake_by_ref();
-            } else if let Some(at) = inner.next_timer() {
+            } else if let Some(at) = soonest.into_iter().chain(inner.next_timer()).min() {
                 if at <= now {
                     cx.waker().wake_by_ref();
                 } else {
@@ -108,12 +115,15 @@ impl Inner {
                 log::info!(target: self.config.name, "the network link is up");
                 self.announcement_due = true;
                 self.dhcp_restart(now);
+                #[cfg(feature = "ipv6")]
+                self.ipv6.restart();
             }
         }
     }
 
     /// Marks everything whose time has come.
     fn expire(&mut self, now: Instant) {
+        let now = time_key(now);
         while let Some(&(at, work)) = self.timers.first() {
             if at > now {
                 return;
@@ -128,7 +138,7 @@ impl Inner {
 
     /// Returns when there is something to do next.
     fn next_timer(&self) -> Option<Instant> {
-        let first = self.timers.first().map(|&(at, _)| at);
+        let first = self.timers.first().map(|&(at, _)| key_time(at));
         first.into_iter().chain(self.spare_until).min()
     }
 
@@ -151,13 +161,34 @@ impl Inner {
             address: self.address.as_ref(),
             dhcp: self.dhcp.is_some(),
             duty: self.duty,
+            #[cfg(feature = "multicast")]
+            interface: &self.interface,
+            #[cfg(feature = "ipv6")]
+            ipv6: &self.ipv6,
         };
         match demux::classify(frame, &host) {
             Ok(Class::Tcp(flow, segment)) => self.tcp_receive(flow, segment, frame, reply, now),
             Ok(Class::Udp(port, length)) => self.udp_receive(port, length, frame, reply, now),
             Ok(Class::Arp) => {
                 self.control_receive(frame, reply, now);
-                self.neighbour_spoke(frame);
+                if let Some(&sender) = frame.get(28..).and_then(|it| it.first_chunk::<4>()) {
+                    self.neighbour_spoke(Ipv4Addr::from(sender).into());
+                }
+            }
+            #[cfg(feature = "ipv6")]
+            Ok(Class::Neighbour) => {
+                self.ipv6_watch(frame);
+                self.control_receive(frame, reply, now);
+                if let Some(sender) = demux::ipv6::address_at(frame, demux::ETHERNET_HEADER + 8) {
+                    self.neighbour_spoke(sender.into());
+                }
+            }
+            #[cfg(feature = "ipv6")]
+            Ok(Class::Router) => self.ipv6_hear(frame, now),
+            #[cfg(feature = "multicast")]
+            Ok(Class::Membership) => {
+                self.control_receive(frame, reply, now);
+                self.report_groups_at_leisure(now);
             }
             Ok(Class::Dhcp) => {
                 self.control_receive(frame, reply, now);
@@ -195,14 +226,10 @@ impl Inner {
         self.counters.bytes_out += meter.bytes;
     }
 
-    /// After an ARP packet: whoever waited for its sender may try again. Those that wait for
-    /// another neighbour stay asleep, so that noise on the wire wakes nobody.
-    fn neighbour_spoke(&mut self, frame: &[u8]) {
-        let Some(sender) = frame.get(28..32) else {
-            return;
-        };
-        let sender = u32::from_be_bytes([sender[0], sender[1], sender[2], sender[3]]);
-        for neighbour in [sender, 0] {
+    /// After a neighbour told of its hardware address: whoever waited for it may try again. Those that
+    /// wait for another stay asleep, so that noise on the wire wakes nobody.
+    fn neighbour_spoke(&mut self, sender: IpAddress) {
+        for neighbour in [Some(sender), None].map(neighbour_key) {
             while let Some(&(known, work)) = self.waiting.range((neighbour, Work::Control)..).next()
                 && known == neighbour
             {
@@ -266,7 +293,7 @@ impl Inner {
             Work::Control => Some(&mut self.control),
             Work::Udp(port) => self
                 .datagrams
-                .get_mut(&port)
+                .get_mut(port)
                 .map(|socket| &mut socket.endpoint),
             Work::Tcp(id) => self
                 .connections
@@ -278,6 +305,12 @@ impl Inner {
         };
         let mut outlet = Outlet::new(device, cx, &self.capabilities, self.duty);
         let mut steps = 0;
+        // smoltcp tells of groups when it is asked for frames, and does not say that it would.
+        #[cfg(feature = "multicast")]
+        if work == Work::Control && self.groups_due.is_some() {
+            self.interface
+                .poll_egress(now, &mut outlet, &mut endpoint.set);
+        }
         let result = loop {
             match self.interface.poll_at(now, &endpoint.set) {
                 Some(at) if at <= now => {}
@@ -316,10 +349,8 @@ impl Inner {
             Work::Tcp(id) => self.connections.get(id).map(|found| found.flow.remote()),
             Work::Control | Work::Udp(_) => None,
         };
-        // Filed under 0: tries again after any ARP packet. There are few of these.
-        let neighbour = remote
-            .and_then(|remote| self.next_hop(remote))
-            .map_or(0, |hop| hop.to_bits());
+        // Filed under none: tries again after anybody's word. There are few of these.
+        let neighbour = neighbour_key(remote.and_then(|remote| self.next_hop(remote)));
         if let Some(endpoint) = self.endpoint(work) {
             endpoint.unanswered = endpoint.unanswered.saturating_add(1);
             let before = endpoint.waits_for.replace(neighbour);
@@ -332,7 +363,12 @@ impl Inner {
 
     fn after_send(&mut self, work: Work, next: Option<Instant>, now: Instant) {
         let also = match work {
-            Work::Control => self.dhcp_poll(now),
+            Work::Control => {
+                let dhcp = self.dhcp_poll(now);
+                #[cfg(feature = "multicast")]
+                let dhcp = dhcp.into_iter().chain(self.groups_reported(now)).min();
+                dhcp
+            }
             Work::Udp(port) => {
                 self.udp_after_send(port);
                 None
@@ -358,9 +394,9 @@ impl Inner {
         }
         let before = endpoint.timer.replace(at);
         if let Some(before) = before {
-            self.timers.remove(&(before, work));
+            self.timers.remove(&(time_key(before), work));
         }
-        self.timers.insert((at, work));
+        self.timers.insert((time_key(at), work));
     }
 
     /// Gives one frame to the socket of a TCP connection. Returns its state before and after.

@@ -1,7 +1,7 @@
 //! The socket of a TCP connection, as an app holds it.
 
 use core::future::poll_fn;
-use core::net::{Ipv4Addr, SocketAddr, SocketAddrV4};
+use core::net::SocketAddr;
 use core::task::{Context, Poll};
 
 use edge_nal::{Close, Readable, TcpShutdown, TcpSplit};
@@ -29,27 +29,21 @@ pub struct TcpSocket {
     stack: Stack,
     id: ConnectionId,
     flow: Flow,
-    local: Ipv4Addr,
 }
 
 impl TcpSocket {
-    pub(crate) fn new(stack: Stack, id: ConnectionId, flow: Flow, local: Ipv4Addr) -> TcpSocket {
-        TcpSocket {
-            stack,
-            id,
-            flow,
-            local,
-        }
+    pub(crate) fn new(stack: Stack, id: ConnectionId, flow: Flow) -> TcpSocket {
+        TcpSocket { stack, id, flow }
     }
 
     /// Returns the peer's address and port.
     pub fn remote_address(&self) -> SocketAddr {
-        SocketAddrV4::new(self.flow.remote(), self.flow.remote_port()).into()
+        SocketAddr::new(self.flow.remote().into(), self.flow.remote_port())
     }
 
     /// Returns this host's address and port.
     pub fn local_address(&self) -> SocketAddr {
-        SocketAddrV4::new(self.local, self.flow.local_port()).into()
+        SocketAddr::new(self.flow.local().into(), self.flow.local_port())
     }
 
     /// Returns how many written bytes the peer has not acknowledged yet.

@@ -9,21 +9,22 @@ use alloc::rc::Rc;
 use alloc::vec::Vec;
 use core::cell::RefCell;
 use core::future::poll_fn;
-use core::net::{Ipv4Addr, SocketAddr, SocketAddrV4};
+use core::net::{IpAddr, SocketAddr};
 use core::task::{Poll, Waker};
 
 use embassy_net_driver::{Driver, HardwareAddress};
 use smoltcp::iface::Interface;
 use smoltcp::phy::DeviceCapabilities;
-use smoltcp::wire::{EthernetAddress, IpCidr, Ipv4Cidr};
+use smoltcp::wire::{EthernetAddress, IpAddress, IpCidr, IpEndpoint, Ipv4Cidr};
 
 use crate::admission::SPARES;
 use crate::clock::{self, Instant};
-use crate::connection::{Connection, ConnectionId, Endpoint, Table, Work};
+use crate::connection::{Connection, ConnectionId, Endpoint, Key, Table, Work};
 use crate::demux::{DHCP_CLIENT, Flow};
 use crate::device::{self, ChecksumDuty, OneFrame};
 use crate::dhcp::DhcpClient;
 use crate::listener::Backlog;
+use crate::lists::Ports;
 use crate::udp::Datagrams;
 use crate::waiters::Waiters;
 use crate::{
@@ -48,10 +49,10 @@ impl Stack {
         f(&mut self.0.borrow_mut())
     }
 
-    /// Waits until this host has an address and returns it.
-    pub async fn wait_address(&self) -> Address {
+    /// Waits until this host has an address by which others reach it, and returns it.
+    pub async fn wait_address(&self) -> IpAddr {
         poll_fn(|cx| {
-            self.with(|inner| match inner.address {
+            self.with(|inner| match inner.usable() {
                 Some(address) => Poll::Ready(address),
                 None => {
                     inner.address_waiters.register(cx.waker());
@@ -62,9 +63,29 @@ impl Stack {
         .await
     }
 
-    /// Returns this host's address, if it has one.
+    /// Returns this host's IPv4 address, if it has one.
     pub fn address(&self) -> Option<Address> {
         self.with(|inner| inner.address)
+    }
+
+    /// Returns all of this host's addresses.
+    pub fn addresses(&self) -> Vec<IpAddr> {
+        self.with(|inner| {
+            let all = inner.interface.ip_addrs().iter();
+            all.map(|own| own.address().into()).collect()
+        })
+    }
+
+    /// Returns the name servers, the configured ones first.
+    pub fn dns_servers(&self) -> Vec<IpAddr> {
+        self.with(|inner| {
+            let configured = inner.config.dns_servers.into_iter().flatten();
+            let leased = inner.address.into_iter().flat_map(|own| own.dns_servers);
+            let servers = configured.chain(leased.flatten().map(IpAddr::from));
+            #[cfg(feature = "ipv6")]
+            let servers = servers.chain(inner.ipv6.servers());
+            servers.collect()
+        })
     }
 
     /// Returns this host's hardware address.
@@ -80,9 +101,9 @@ impl Stack {
 
     /// Connects to a TCP server.
     pub async fn connect_tcp(&self, remote: SocketAddr) -> Result<TcpSocket, Error> {
-        let (id, flow, local) = self.with(|inner| inner.connect(remote))?;
+        let (id, flow) = self.with(|inner| inner.connect(remote))?;
         // From here on the socket's drop undoes everything, should this future be dropped.
-        let socket = TcpSocket::new(self.clone(), id, flow, local);
+        let socket = TcpSocket::new(self.clone(), id, flow);
         poll_fn(|cx| self.with(|inner| inner.poll_connected(id, cx))).await?;
         Ok(socket)
     }
@@ -161,6 +182,11 @@ pub(crate) struct Inner {
     pub(crate) config: Config,
     pub(crate) hardware: [u8; 6],
     pub(crate) address: Option<Address>,
+    #[cfg(feature = "ipv6")]
+    pub(crate) ipv6: crate::ipv6::Ipv6,
+    /// Until when multicast routers are to be told of this host's groups.
+    #[cfg(feature = "multicast")]
+    pub(crate) groups_due: Option<Instant>,
     pub(crate) address_waiters: Waiters,
     /// The network has to be told of the address.
     pub(crate) announcement_due: bool,
@@ -172,19 +198,18 @@ pub(crate) struct Inner {
     pub(crate) spare: Vec<Box<Connection>>,
     /// Until when those are kept, if there are any.
     pub(crate) spare_until: Option<Instant>,
-    pub(crate) listeners: BTreeMap<u16, Backlog>,
-    /// Connections in TIME-WAIT, by when they came there. (Of the timers' type: each other would be
-    /// more code.)
-    pub(crate) time_wait: BTreeSet<(Instant, Work)>,
-    pub(crate) datagrams: BTreeMap<u16, Datagrams>,
+    pub(crate) listeners: Ports<Backlog>,
+    /// Connections in TIME-WAIT, by when they came there.
+    pub(crate) time_wait: BTreeSet<(Key, Work)>,
+    pub(crate) datagrams: Ports<Datagrams>,
     /// The socket set for everything that has no socket of its own.
     pub(crate) control: Endpoint,
     pub(crate) dhcp: Option<DhcpClient>,
     /// What is to be asked for frames to send, in turn.
     pub(crate) dirty: VecDeque<Work>,
     /// What waits for a neighbour's hardware address, by neighbour.
-    pub(crate) waiting: BTreeSet<(u32, Work)>,
-    pub(crate) timers: BTreeSet<(Instant, Work)>,
+    pub(crate) waiting: BTreeSet<(Key, Work)>,
+    pub(crate) timers: BTreeSet<(Key, Work)>,
     pub(crate) counters: Counters,
     pub(crate) shutting_down: bool,
     /// Bytes of memory that were free when the stack was made; 0 where nobody says.
@@ -220,15 +245,19 @@ impl Inner {
             duty,
             hardware,
             address: None,
+            #[cfg(feature = "ipv6")]
+            ipv6: crate::ipv6::Ipv6::new(config.ipv6, hardware)?,
+            #[cfg(feature = "multicast")]
+            groups_due: None,
             address_waiters: Waiters::default(),
             announcement_due: false,
             connections: Table::default(),
             flows: BTreeMap::new(),
             spare: Vec::with_capacity(SPARES),
             spare_until: None,
-            listeners: BTreeMap::new(),
+            listeners: Ports::new(),
             time_wait: BTreeSet::new(),
-            datagrams: BTreeMap::new(),
+            datagrams: Ports::new(),
             control,
             dhcp,
             dirty: VecDeque::new(),
@@ -264,9 +293,8 @@ impl Inner {
 
     fn shut_down(&mut self) {
         self.shutting_down = true;
-        let ports: Vec<u16> = self.listeners.keys().copied().collect();
-        for port in ports {
-            if let Some(backlog) = self.listeners.get_mut(&port) {
+        while let Some(port) = self.listeners.first() {
+            if let Some(backlog) = self.listeners.get_mut(port) {
                 backlog.wake_all();
             }
             self.stop_listening(port);
@@ -278,61 +306,102 @@ impl Inner {
         split_mix(&mut self.random)
     }
 
-    /// Gives this host another address, or none.
-    ///
-    /// Connections from the old address end: smoltcp drops them when they are next asked.
+    /// Gives this host another IPv4 address, or none.
     pub(crate) fn set_address(&mut self, address: Option<Address>) {
         if self.address == address {
             return;
         }
-        self.interface.update_ip_addrs(|known| {
-            known.clear();
-            if let Some(own) = address {
-                // The list has room for one, and it is empty.
-                let _ = known.push(IpCidr::Ipv4(Ipv4Cidr::new(own.address, own.prefix)));
-            }
-        });
-        self.interface.routes_mut().remove_default_ipv4_route();
-        if let Some(gateway) = address.and_then(|own| own.gateway) {
-            // The table has room for one route, and the old one is gone.
-            let _ = self.interface.routes_mut().add_default_ipv4_route(gateway);
-        }
         match address {
             Some(own) => log::info!(target: self.config.name, "address {own}"),
-            None => log::warn!(target: self.config.name, "this host has no address any more"),
+            None => log::warn!(target: self.config.name, "this host has no IPv4 address any more"),
         }
         self.address = address;
         self.announcement_due = true;
+        self.update_interface();
         self.address_waiters.wake_all();
+    }
+
+    /// Tells smoltcp of this host's addresses and routers.
+    ///
+    /// Connections from an address that is not there any more end: smoltcp drops them when they are next
+    /// asked.
+    pub(crate) fn update_interface(&mut self) {
+        let address = self.address;
+        self.interface.update_ip_addrs(|known| {
+            known.clear();
+            // The list has room for all that there can be.
+            if let Some(own) = address {
+                let _ = known.push(IpCidr::Ipv4(Ipv4Cidr::new(own.address, own.prefix)));
+            }
+            #[cfg(feature = "ipv6")]
+            known.extend(self.ipv6.addresses().map(IpCidr::Ipv6));
+        });
+        // The table has room for one route of each kind.
+        let routes = self.interface.routes_mut();
+        routes.remove_default_ipv4_route();
+        if let Some(gateway) = address.and_then(|own| own.gateway) {
+            let _ = routes.add_default_ipv4_route(gateway);
+        }
+        #[cfg(feature = "ipv6")]
+        {
+            routes.remove_default_ipv6_route();
+            if let Some(router) = self.ipv6.router() {
+                let _ = routes.add_default_ipv6_route(router);
+            }
+        }
+        #[cfg(feature = "multicast")]
+        self.report_groups();
         for id in self.connections.ids() {
             self.mark(Work::Tcp(id));
         }
     }
 
-    /// Returns an address that this host can send to, or why it cannot.
-    pub(crate) fn reachable(&self, remote: SocketAddr) -> Result<SocketAddrV4, Error> {
-        let SocketAddr::V4(peer) = remote else {
-            return Err(Error::InvalidAddress(remote));
+    /// Returns an address by which others reach this host.
+    pub(crate) fn usable(&self) -> Option<IpAddr> {
+        let usable = self.address.map(|own| own.address.into());
+        #[cfg(feature = "ipv6")]
+        let usable = usable.or(self.ipv6.usable().map(IpAddr::V6));
+        usable
+    }
+
+    /// Returns an end of connections that this host can send to, or why it cannot.
+    pub(crate) fn reachable(&self, remote: SocketAddr) -> Result<IpEndpoint, Error> {
+        let wrong = Error::InvalidAddress(remote);
+        let address = match remote.ip() {
+            IpAddr::V4(address) => IpAddress::Ipv4(address),
+            #[cfg(feature = "ipv6")]
+            IpAddr::V6(address) => IpAddress::Ipv6(address),
+            #[cfg(not(feature = "ipv6"))]
+            IpAddr::V6(_) => return Err(wrong),
         };
-        let own = self.address.ok_or(Error::NoAddress)?;
-        let nobody = peer.port() == 0
-            || peer.ip().is_unspecified()
-            || peer.ip().is_loopback()
-            || *peer.ip() == own.address;
-        if nobody || self.next_hop(*peer.ip()).is_none() {
-            return Err(Error::InvalidAddress(remote));
+        if self.interface.ip_addrs().is_empty() {
+            return Err(Error::NoAddress);
         }
-        Ok(peer)
+        let ip = remote.ip();
+        let nobody = remote.port() == 0
+            || ip.is_unspecified()
+            || ip.is_loopback()
+            || self.interface.has_ip_addr(address);
+        if nobody || self.next_hop(address).is_none() {
+            return Err(wrong);
+        }
+        Ok(IpEndpoint::new(address, remote.port()))
     }
 
     /// Returns who takes packets for `remote`: itself in our network, the gateway otherwise.
-    pub(crate) fn next_hop(&self, remote: Ipv4Addr) -> Option<Ipv4Addr> {
-        let own = self.address?;
-        let near = Ipv4Cidr::new(own.address, own.prefix).contains_addr(&remote);
-        if near || remote.is_broadcast() || remote.is_multicast() {
-            return Some(remote);
+    pub(crate) fn next_hop(&self, remote: IpAddress) -> Option<IpAddress> {
+        match remote {
+            IpAddress::Ipv4(to) => {
+                let own = self.address?;
+                let near = Ipv4Cidr::new(own.address, own.prefix).contains_addr(&to);
+                if near || to.is_broadcast() || to.is_multicast() {
+                    return Some(remote);
+                }
+                own.gateway.map(IpAddress::Ipv4)
+            }
+            #[cfg(feature = "ipv6")]
+            IpAddress::Ipv6(to) => self.ipv6.next_hop(to).map(IpAddress::Ipv6),
         }
-        own.gateway
     }
 
     /// Returns the endpoint behind `work`, if it still exists.
@@ -341,7 +410,7 @@ impl Inner {
             Work::Control => Some(&mut self.control),
             Work::Udp(port) => self
                 .datagrams
-                .get_mut(&port)
+                .get_mut(port)
                 .map(|socket| &mut socket.endpoint),
             Work::Tcp(id) => self
                 .connections
@@ -380,7 +449,7 @@ impl Inner {
 
     /// Returns whether UDP port `port` is taken, by a socket or by the DHCP client.
     pub(crate) fn udp_port_used(&self, port: u16) -> bool {
-        self.datagrams.contains_key(&port) || (port == DHCP_CLIENT && self.dhcp.is_some())
+        self.datagrams.has(port) || (port == DHCP_CLIENT && self.dhcp.is_some())
     }
 }
 

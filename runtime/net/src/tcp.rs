@@ -1,17 +1,16 @@
 //! The life of TCP connections, from their first segment to their last; [`crate::admission`] says
 //! which of them there may be.
 
-use core::net::{Ipv4Addr, SocketAddr};
+use core::net::SocketAddr;
 use core::task::{Context, Poll};
 
 use embassy_net_driver::TxToken;
 use smoltcp::socket::tcp::{self, State};
-use smoltcp::wire::IpEndpoint;
 
 use crate::Error;
 use crate::clock::{self, Instant};
 use crate::config::milliseconds;
-use crate::connection::{Connection, ConnectionId, Endpoint, Owner, Work};
+use crate::connection::{Connection, ConnectionId, Endpoint, Owner, Work, time_key};
 use crate::demux::{Flow, Segment};
 use crate::listener::Backlog;
 use crate::stack::Inner;
@@ -27,7 +26,7 @@ impl Inner {
         if port == 0 {
             return Err(Error::InvalidPort);
         }
-        if self.listeners.contains_key(&port) {
+        if self.listeners.has(port) {
             return Err(Error::PortInUse(port));
         }
         self.listeners.insert(port, Backlog::default());
@@ -36,49 +35,49 @@ impl Inner {
 
     /// Stops listening: what was not accepted is reset.
     pub(crate) fn stop_listening(&mut self, port: u16) {
-        let Some(backlog) = self.listeners.remove(&port) else {
+        let Some(backlog) = self.listeners.remove(port) else {
             return;
         };
-        for id in backlog.half_open {
+        let (mut half_open, mut queue) = (backlog.half_open, backlog.queue);
+        while let Some(id) = half_open.pop_first() {
             self.remove(id);
         }
-        for id in backlog.queue {
+        while let Some(id) = queue.pop_first() {
             self.abort(id);
             self.release(id);
         }
     }
 
     /// Starts to connect to `remote`.
-    pub(crate) fn connect(
-        &mut self,
-        remote: SocketAddr,
-    ) -> Result<(ConnectionId, Flow, Ipv4Addr), Error> {
+    pub(crate) fn connect(&mut self, remote: SocketAddr) -> Result<(ConnectionId, Flow), Error> {
         let peer = self.reachable(remote)?;
-        let own = self.address.ok_or(Error::NoAddress)?;
-        if peer.ip().is_multicast() || own.is_broadcast(*peer.ip()) {
+        let broadcast = match remote {
+            SocketAddr::V4(to) => self.address.is_some_and(|own| own.is_broadcast(*to.ip())),
+            SocketAddr::V6(_) => false,
+        };
+        let own = self.interface.get_source_address(&peer.addr);
+        let own = own.ok_or(Error::NoAddress)?;
+        if broadcast || peer.addr.is_multicast() {
             return Err(Error::InvalidAddress(remote));
         }
         let now = clock::now();
         let mut socket = self.new_socket(now)?;
+        let flow = |port| Flow::new((peer.addr, peer.port), (own, port));
         let port = self
             .ephemeral_port(|inner, port| {
-                inner
-                    .flows
-                    .contains_key(&Flow::new(*peer.ip(), peer.port(), port))
-                    || inner.listeners.contains_key(&port)
+                inner.flows.contains_key(&flow(port)) || inner.listeners.has(port)
             })
             .ok_or(Error::PortsExhausted)?;
-        let flow = Flow::new(*peer.ip(), peer.port(), port);
-        let remote_endpoint = IpEndpoint::new((*peer.ip()).into(), peer.port());
+        let flow = flow(port);
         socket
-            .connect(self.interface.context(), remote_endpoint, port)
+            .connect(self.interface.context(), peer, (own, port))
             .map_err(|_| Error::InvalidAddress(remote))?;
         let id = self.add(socket, flow, Owner::App, now)?;
         if let Some(connection) = self.connections.get_mut(id) {
             connection.deadline = Some(now + milliseconds(self.config.connect_timeout_ms));
         }
         self.kick(Work::Tcp(id));
-        Ok((id, flow, own.address))
+        Ok((id, flow))
     }
 
     /// Waits for the end of the handshake that [`Inner::connect`] began.
@@ -116,7 +115,7 @@ impl Inner {
     ) {
         let id = match self.find(flow, segment) {
             Some(id) => id,
-            None if segment == Segment::Open && self.listeners.contains_key(&flow.local_port()) => {
+            None if segment == Segment::Open && self.listeners.has(flow.local_port()) => {
                 match self.admit(flow, now) {
                     Some(id) => id,
                     None => return,
@@ -174,13 +173,11 @@ impl Inner {
         owner: Owner,
         now: Instant,
     ) -> Result<ConnectionId, Error> {
-        let local = self.address.ok_or(Error::NoAddress)?.address;
         let endpoint = Endpoint::new(socket)?;
         let id = self.connections.insert(|id| Connection {
             id,
             endpoint,
             flow,
-            local,
             owner,
             state_before: State::Closed,
             created: now,
@@ -203,15 +200,15 @@ impl Inner {
         };
         let work = Work::Tcp(id);
         self.forget_flow(connection.flow, id);
-        if let Some(backlog) = self.listeners.get_mut(&connection.flow.local_port()) {
-            backlog.half_open.remove(&id);
-            backlog.queue.remove(&id);
+        if let Some(backlog) = self.listeners.get_mut(connection.flow.local_port()) {
+            backlog.half_open.remove(id);
+            backlog.queue.remove(id);
         }
         if let Some(since) = connection.time_wait.take() {
-            self.time_wait.remove(&(since, work));
+            self.time_wait.remove(&(time_key(since), work));
         }
         if let Some(at) = connection.endpoint.timer.take() {
-            self.timers.remove(&(at, work));
+            self.timers.remove(&(time_key(at), work));
         }
         if let Some(neighbour) = connection.endpoint.waits_for.take() {
             self.waiting.remove(&(neighbour, work));
@@ -256,8 +253,8 @@ impl Inner {
         connection.owner = Owner::Queued;
         connection.deadline = None;
         self.counters.accepted += 1;
-        if let Some(backlog) = self.listeners.get_mut(&connection.flow.local_port()) {
-            backlog.half_open.remove(&id);
+        if let Some(backlog) = self.listeners.get_mut(connection.flow.local_port()) {
+            backlog.half_open.remove(id);
             backlog.queue.insert(id);
             backlog.wake_one();
         }
@@ -272,7 +269,7 @@ impl Inner {
         }
         connection.time_wait = Some(now);
         connection.deadline = None;
-        self.time_wait.insert((now, Work::Tcp(id)));
+        self.time_wait.insert((time_key(now), Work::Tcp(id)));
         while self.time_wait.len() > self.config.max_time_wait
             || self.time_wait.len() > FEW_TIME_WAIT && self.time_wait_is_costly()
         {
@@ -401,9 +398,7 @@ impl Inner {
         // the connection was made from is not ours any more.
         if connection.socket().state() == State::Closed {
             let before = core::mem::replace(&mut connection.state_before, State::Closed);
-            let moved = self
-                .address
-                .is_none_or(|own| own.address != connection.local);
+            let moved = !self.interface.has_ip_addr(connection.flow.local());
             match before {
                 State::Closed | State::TimeWait => {}
                 _ if moved => connection.failure = Some(Error::ConnectionAborted),

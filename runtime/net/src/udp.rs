@@ -13,7 +13,7 @@ use smoltcp::wire::IpEndpoint;
 
 use crate::admission::buffer;
 use crate::clock::Instant;
-use crate::connection::{Endpoint, Work};
+use crate::connection::{Endpoint, Work, time_key};
 use crate::device::OneFrame;
 use crate::stack::Inner;
 use crate::{Error, Stack};
@@ -22,13 +22,17 @@ use crate::{Error, Stack};
 const DATAGRAMS: usize = 32;
 /// How often a neighbour is asked for before the datagrams that wait for it are dropped.
 const ATTEMPTS: u8 = 3;
-/// The headers before a datagram's data: IPv4 and UDP.
+/// The headers before a datagram's data: IPv4 and UDP, IPv6 and UDP.
 const HEADERS: usize = 28;
+const HEADERS_6: usize = 48;
 
 /// What the stack keeps for a UDP port.
 pub(crate) struct Datagrams {
     /// The socket.
     pub(crate) endpoint: Endpoint,
+    /// The groups that it has joined.
+    #[cfg(feature = "multicast")]
+    pub(crate) groups: alloc::vec::Vec<IpAddr>,
 }
 
 impl Datagrams {
@@ -60,6 +64,8 @@ impl Inner {
             port,
             Datagrams {
                 endpoint: Endpoint::new(socket)?,
+                #[cfg(feature = "multicast")]
+                groups: alloc::vec::Vec::new(),
             },
         );
         Ok(port)
@@ -67,14 +73,18 @@ impl Inner {
 
     /// Closes a UDP port.
     fn close_udp(&mut self, port: u16) {
-        let Some(mut socket) = self.datagrams.remove(&port) else {
+        let Some(mut socket) = self.datagrams.remove(port) else {
             return;
         };
         if let Some(at) = socket.endpoint.timer.take() {
-            self.timers.remove(&(at, Work::Udp(port)));
+            self.timers.remove(&(time_key(at), Work::Udp(port)));
         }
         if let Some(neighbour) = socket.endpoint.waits_for.take() {
             self.waiting.remove(&(neighbour, Work::Udp(port)));
+        }
+        #[cfg(feature = "multicast")]
+        for group in socket.groups {
+            self.leave_unless_needed(group);
         }
     }
 
@@ -87,7 +97,7 @@ impl Inner {
         reply: T,
         now: Instant,
     ) {
-        let Some(socket) = self.datagrams.get_mut(&port) else {
+        let Some(socket) = self.datagrams.get_mut(port) else {
             self.counters.no_socket += 1;
             return self.control_receive(frame, reply, now);
         };
@@ -104,7 +114,7 @@ impl Inner {
     /// After a UDP socket was asked for frames: drops what waits in vain for a neighbour, which
     /// would hold up what is for others.
     pub(crate) fn udp_after_send(&mut self, port: u16) {
-        let Some(socket) = self.datagrams.get_mut(&port) else {
+        let Some(socket) = self.datagrams.get_mut(port) else {
             return;
         };
         if socket.endpoint.unanswered > ATTEMPTS {
@@ -146,7 +156,8 @@ impl UdpSocket {
         poll_fn(|cx| self.poll_send(cx, data, remote)).await
     }
 
-    async fn wait_readable(&self) -> Result<(), Error> {
+    /// Waits until a datagram is there.
+    pub async fn wait_readable(&self) -> Result<(), Error> {
         poll_fn(|cx| {
             self.with(|socket| {
                 if socket.can_recv() {
@@ -164,7 +175,7 @@ impl UdpSocket {
         f: impl FnOnce(&mut udp::Socket<'static>) -> Poll<Result<R, Error>>,
     ) -> Poll<Result<R, Error>> {
         self.stack
-            .with(|inner| match inner.datagrams.get_mut(&self.port) {
+            .with(|inner| match inner.datagrams.get_mut(self.port) {
                 Some(datagrams) => f(datagrams.socket_mut()),
                 None => Poll::Ready(Err(Error::Closed)),
             })
@@ -194,17 +205,17 @@ impl UdpSocket {
         data: &[u8],
         remote: SocketAddr,
     ) -> Poll<Result<(), Error>> {
-        let peer = self.stack.with(|inner| {
+        let endpoint = self.stack.with(|inner| {
             let peer = inner.reachable(remote)?;
+            let headers = if remote.is_ipv4() { HEADERS } else { HEADERS_6 };
             let limit =
-                (inner.capabilities.ip_mtu() - HEADERS).min(inner.config.udp_buffer.max(2048));
+                (inner.capabilities.ip_mtu() - headers).min(inner.config.udp_buffer.max(2048));
             if data.len() > limit {
                 Err(Error::DatagramTooLong(limit))
             } else {
                 Ok(peer)
             }
         })?;
-        let endpoint = IpEndpoint::new((*peer.ip()).into(), peer.port());
         let sent = self.with(|socket| match socket.send_slice(data, endpoint) {
             Ok(()) => Poll::Ready(Ok(())),
             Err(SendError::Unaddressable) => Poll::Ready(Err(Error::InvalidAddress(remote))),
@@ -317,29 +328,63 @@ impl UdpSend for UdpSender<'_> {
     }
 }
 
-/// Multicast groups are not joined by this stack: each call is [`Error::Unsupported`].
-macro_rules! no_multicast {
-    ($($socket:ty),*) => {$(
+impl UdpSocket {
+    /// Joins a multicast group: datagrams to it are received from now on.
+    ///
+    /// # Errors
+    /// [`Error::InvalidAddress`] for an address that is no group's, [`Error::TooManyGroups`], and without
+    /// the feature `multicast` [`Error::Unsupported`].
+    pub fn join(&self, group: IpAddr) -> Result<(), Error> {
+        #[cfg(feature = "multicast")]
+        return self.stack.with(|inner| inner.join(self.port, group));
+        #[cfg(not(feature = "multicast"))]
+        Err(self.no_groups(group))
+    }
+
+    /// Leaves a multicast group.
+    ///
+    /// # Errors
+    /// Without the feature `multicast` [`Error::Unsupported`].
+    pub fn leave(&self, group: IpAddr) -> Result<(), Error> {
+        #[cfg(feature = "multicast")]
+        return self.stack.with(|inner| inner.leave(self.port, group));
+        #[cfg(not(feature = "multicast"))]
+        Err(self.no_groups(group))
+    }
+
+    #[cfg(not(feature = "multicast"))]
+    fn no_groups(&self, _: IpAddr) -> Error {
+        Error::Unsupported
+    }
+}
+
+/// The interface is that of the stack, whichever is asked for.
+macro_rules! multicast {
+    ($($socket:ty: $it:ident => $port:expr),*) => {$(
         impl MulticastV4 for $socket {
-            async fn join_v4(&mut self, _: Ipv4Addr, _: Ipv4Addr) -> Result<(), Error> {
-                Err(Error::Unsupported)
+            async fn join_v4(&mut self, group: Ipv4Addr, _: Ipv4Addr) -> Result<(), Error> {
+                let $it = self;
+                $port.join(group.into())
             }
 
-            async fn leave_v4(&mut self, _: Ipv4Addr, _: Ipv4Addr) -> Result<(), Error> {
-                Err(Error::Unsupported)
+            async fn leave_v4(&mut self, group: Ipv4Addr, _: Ipv4Addr) -> Result<(), Error> {
+                let $it = self;
+                $port.leave(group.into())
             }
         }
 
         impl MulticastV6 for $socket {
-            async fn join_v6(&mut self, _: Ipv6Addr, _: u32) -> Result<(), Error> {
-                Err(Error::Unsupported)
+            async fn join_v6(&mut self, group: Ipv6Addr, _: u32) -> Result<(), Error> {
+                let $it = self;
+                $port.join(group.into())
             }
 
-            async fn leave_v6(&mut self, _: Ipv6Addr, _: u32) -> Result<(), Error> {
-                Err(Error::Unsupported)
+            async fn leave_v6(&mut self, group: Ipv6Addr, _: u32) -> Result<(), Error> {
+                let $it = self;
+                $port.leave(group.into())
             }
         }
     )*};
 }
 
-no_multicast!(UdpSocket, UdpSender<'_>);
+multicast!(UdpSocket: it => it, UdpSender<'_>: it => it.0);

@@ -1,7 +1,7 @@
 //! What the runtime counts. What a machine does not know is left out.
 
 use super::text::{Kind, Text, labels};
-use crate::{System, boot, executor};
+use crate::{System, executor, network::arguments};
 use alloc::format;
 use landfall_net::{ConnectionCounts, Counters, Stack};
 
@@ -234,7 +234,7 @@ fn table<T, V: core::fmt::Display>(
             text.family(name, help, kind);
             last = name;
         }
-        for (card, card_name) in cards.iter().zip(boot::NAMES) {
+        for (card, card_name) in cards.iter().zip(arguments::NAMES) {
             let of = [Some(("card", card_name)), *label];
             let of: alloc::vec::Vec<_> = of.into_iter().flatten().collect();
             text.sample(name, &labels(&of), value(&read(card)));

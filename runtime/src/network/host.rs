@@ -3,28 +3,105 @@
 use crate::{Error, shutdown};
 use alloc::format;
 use core::{
-    net::{Ipv4Addr, SocketAddr},
+    net::{IpAddr, Ipv4Addr, Ipv6Addr, SocketAddr},
     pin::pin,
 };
-use edge_nal::{TcpAccept, TcpBind, TcpConnect};
-use edge_nal_std::{Stack, TcpAcceptor, TcpSocket};
+use edge_nal::{
+    MulticastV4, MulticastV6, TcpAccept, TcpBind, TcpConnect, UdpBind, UdpReceive, UdpSend,
+};
+use edge_nal_std::{Stack, TcpAcceptor, TcpSocket, UdpSocket};
 use futures_util::future::{Either, select};
 use std::io;
 
-/// Listens on `port` of all IPv4 addresses.
+/// All addresses, of both kinds where the host has IPv6, and else of IPv4.
+const ALL: [IpAddr; 2] = [
+    IpAddr::V6(Ipv6Addr::UNSPECIFIED),
+    IpAddr::V4(Ipv4Addr::UNSPECIFIED),
+];
+
+/// Listens on `port` of all addresses.
 pub(super) async fn bind(port: u16) -> Result<TcpAcceptor, Error> {
-    let address = SocketAddr::from((Ipv4Addr::UNSPECIFIED, port));
-    Stack::new().bind(address).await.map_err(|cause| {
-        let advice = match cause.kind() {
-            io::ErrorKind::AddrInUse => "; end what uses it, or choose another with port=…",
-            io::ErrorKind::PermissionDenied => "; ports below 1024 need rights",
-            _ => "",
-        };
-        error(
-            format!("cannot listen on TCP port {port}: {cause}{advice}"),
-            &cause,
-        )
-    })
+    let bind = |address| async move { TcpBind::bind(&Stack::new(), address).await };
+    on_all(port, bind)
+        .await
+        .map_err(|cause| refused("listen on TCP", port, &cause))
+}
+
+/// Opens UDP port `port` of all addresses; 0 takes a free one.
+pub(super) async fn bind_udp(port: u16) -> Result<UdpSocket, Error> {
+    let bind = |address| async move { UdpBind::bind(&Stack::new(), address).await };
+    on_all(port, bind)
+        .await
+        .map_err(|cause| refused("open UDP", port, &cause))
+}
+
+async fn on_all<T, F: Future<Output = io::Result<T>>>(
+    port: u16,
+    bind: impl Fn(SocketAddr) -> F,
+) -> io::Result<T> {
+    match bind((ALL[0], port).into()).await {
+        Err(cause) if cause.kind() != io::ErrorKind::AddrInUse => bind((ALL[1], port).into()).await,
+        bound => bound,
+    }
+}
+
+fn refused(what: &str, port: u16, cause: &io::Error) -> Error {
+    let advice = match cause.kind() {
+        io::ErrorKind::AddrInUse => "; end what uses it, or choose another with port=…",
+        io::ErrorKind::PermissionDenied => "; ports below 1024 need rights",
+        _ => "",
+    };
+    error(format!("cannot {what} port {port}: {cause}{advice}"), cause)
+}
+
+/// Receives a datagram.
+pub(super) async fn receive(
+    mut socket: &UdpSocket,
+    buffer: &mut [u8],
+) -> Result<(usize, SocketAddr), Error> {
+    let (length, remote) = UdpReceive::receive(&mut socket, buffer).await?;
+    Ok((length.min(buffer.len()), canonical(remote)))
+}
+
+/// Sends a datagram.
+pub(super) async fn send(
+    mut socket: &UdpSocket,
+    data: &[u8],
+    remote: SocketAddr,
+) -> Result<(), Error> {
+    // A socket of both kinds knows IPv4 addresses as a part of IPv6's (RFC 4291, 2.5.5.2).
+    let both = socket.get_ref().local_addr()?.is_ipv6();
+    let to = match remote.ip() {
+        IpAddr::V4(address) if both => (address.to_ipv6_mapped(), remote.port()).into(),
+        _ => remote,
+    };
+    Ok(UdpSend::send(&mut socket, to, data).await?)
+}
+
+/// Joins a multicast group on the interface that the host chooses.
+pub(super) async fn join(mut socket: &UdpSocket, group: IpAddr) -> Result<(), Error> {
+    match group {
+        IpAddr::V4(group) => socket.join_v4(group, Ipv4Addr::UNSPECIFIED).await?,
+        IpAddr::V6(group) => socket.join_v6(group, 0).await?,
+    }
+    Ok(())
+}
+
+/// Leaves a multicast group.
+pub(super) async fn leave(mut socket: &UdpSocket, group: IpAddr) -> Result<(), Error> {
+    match group {
+        IpAddr::V4(group) => socket.leave_v4(group, Ipv4Addr::UNSPECIFIED).await?,
+        IpAddr::V6(group) => socket.leave_v6(group, 0).await?,
+    }
+    Ok(())
+}
+
+/// An IPv4 peer's address as such, also where a socket of both kinds met it.
+fn canonical(remote: SocketAddr) -> SocketAddr {
+    match remote.ip().to_canonical() {
+        IpAddr::V4(address) => (address, remote.port()).into(),
+        IpAddr::V6(_) => remote,
+    }
 }
 
 /// Takes the next connection of `listener`, until the system is to `end`.
@@ -38,12 +115,12 @@ pub(super) async fn accept(
     };
     let (remote, socket) = accepted?;
     send_at_once(&socket)?;
-    Ok((remote, socket))
+    Ok((canonical(remote), socket))
 }
 
 /// Connects to `remote`.
 pub(super) async fn connect(remote: SocketAddr) -> Result<TcpSocket, Error> {
-    let connected = Stack::new().connect(remote).await;
+    let connected = TcpConnect::connect(&Stack::new(), remote).await;
     let socket =
         connected.map_err(|cause| error(format!("cannot connect to {remote}: {cause}"), &cause))?;
     send_at_once(&socket)?;

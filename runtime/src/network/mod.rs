@@ -3,21 +3,26 @@
 //! On a host they are the host's sockets (`host`); elsewhere they are our own IP stack's
 //! (`landfall-net`). An app cannot tell.
 
+pub(crate) mod arguments;
 #[cfg(not(target_os = "none"))]
 mod host;
 mod listener;
 mod socket;
+mod udp;
 
 pub use listener::TcpListener;
 pub use socket::{TcpReader, TcpSocket, TcpWriter};
+pub use udp::{UdpReceiver, UdpSender, UdpSocket};
 
 #[cfg(not(target_os = "none"))]
 use crate::shutdown;
 use crate::{Error, info::Sockets};
 use alloc::{boxed::Box, rc::Rc, vec::Vec};
-use core::net::{Ipv4Addr, SocketAddr};
+use core::net::{IpAddr, SocketAddr};
 use futures_util::future::select_all;
-use landfall_net::{Address, AddressConfig, Config, Stack};
+#[cfg(feature = "ipv6")]
+use landfall_net::Ipv6Config;
+use landfall_net::{AddressConfig, Config, Stack};
 use log::info;
 
 /// A way to the network. Clones are handles of the same.
@@ -33,24 +38,23 @@ enum Way {
     Stacks(Rc<[Stack]>),
 }
 
-/// The boot arguments of our own IP stack.
+/// The boot arguments of our own IP stack, for one network card.
 pub(crate) struct NetworkArguments {
-    pub(crate) address: Option<(Ipv4Addr, u8)>,
-    pub(crate) gateway: Option<Ipv4Addr>,
+    pub(crate) address: AddressConfig,
+    #[cfg(feature = "ipv6")]
+    pub(crate) ipv6: Ipv6Config,
+    pub(crate) dns_servers: [Option<IpAddr>; 2],
 }
 
 impl NetworkArguments {
     pub(crate) fn config(self, random_seed: u64, name: &'static str) -> Config {
-        let address = match self.address {
-            None => AddressConfig::Dhcp,
-            Some((address, prefix)) => AddressConfig::Static {
-                address,
-                prefix,
-                gateway: self.gateway,
-            },
-        };
-        let mut config = Config::new(address, random_seed);
+        let mut config = Config::new(self.address, random_seed);
         config.name = name;
+        config.dns_servers = self.dns_servers;
+        #[cfg(feature = "ipv6")]
+        {
+            config.ipv6 = self.ipv6;
+        }
         #[cfg(target_os = "none")]
         {
             config.free_memory = Some(crate::heap::free_bytes);
@@ -107,9 +111,29 @@ impl Network {
                 for stack in stacks.iter() {
                     listeners.push(stack.bind_tcp(port)?);
                 }
-                let address = first_address(stacks).await.address;
-                info!(target: "net", "listening on TCP port {port}: http://{address}:{port}/");
+                let address = SocketAddr::new(first_address(stacks).await, port);
+                info!(target: "net", "listening on TCP port {port}: http://{address}/");
                 Ok(TcpListener::from(listeners))
+            }
+        }
+    }
+
+    /// Opens a UDP port of all network cards; port 0 takes a free one. Waits until one of them has an
+    /// address.
+    ///
+    /// # Errors
+    /// [`Error::Network`] or [`Error::Host`]: the port is taken, or not allowed.
+    pub async fn bind_udp(&self, port: u16) -> Result<UdpSocket, Error> {
+        match &self.0 {
+            #[cfg(not(target_os = "none"))]
+            Way::Host(_) => Ok(UdpSocket::from(host::bind_udp(port).await?)),
+            Way::Stacks(stacks) => {
+                let mut sockets = Vec::with_capacity(stacks.len());
+                for stack in stacks.iter() {
+                    sockets.push((stack.clone(), stack.bind_udp(port)?));
+                }
+                first_address(stacks).await;
+                Ok(UdpSocket::from(sockets))
             }
         }
     }
@@ -164,7 +188,36 @@ impl Network {
 }
 
 /// Waits for the first address that any of the stacks gets.
-async fn first_address(stacks: &[Stack]) -> Address {
+async fn first_address(stacks: &[Stack]) -> IpAddr {
     let waits = stacks.iter().map(|stack| Box::pin(stack.wait_address()));
     select_all(waits).await.0
+}
+
+impl edge_nal::TcpBind for Network {
+    type Error = Error;
+    type Accept<'a> = TcpListener;
+
+    /// As [`Network::bind_tcp`]: on all addresses, whichever is asked for.
+    async fn bind(&self, local: SocketAddr) -> Result<TcpListener, Error> {
+        self.bind_tcp(local.port()).await
+    }
+}
+
+impl edge_nal::TcpConnect for Network {
+    type Error = Error;
+    type Socket<'a> = TcpSocket;
+
+    async fn connect(&self, remote: SocketAddr) -> Result<TcpSocket, Error> {
+        self.connect_tcp(remote).await
+    }
+}
+
+impl edge_nal::UdpBind for Network {
+    type Error = Error;
+    type Socket<'a> = UdpSocket;
+
+    /// As [`Network::bind_udp`]: on all addresses, whichever is asked for.
+    async fn bind(&self, local: SocketAddr) -> Result<UdpSocket, Error> {
+        self.bind_udp(local.port()).await
+    }
 }

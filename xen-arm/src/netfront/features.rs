@@ -11,9 +11,9 @@
 //! | `feature-rx-notify` | frontend | 1: the backend is notified of new receive buffers when it asks |
 //! | `feature-sg` | both | 1: a frame may come in several slots, and goes in several where the backend has it |
 //! | `feature-no-csum-offload` | both | 0 from us: TCP checksums may be left out on the way here; sent without where the backend does not refuse |
-//! | `feature-ipv6-csum-offload` | both | not written, so off: there is no IPv6 in the stack |
+//! | `feature-ipv6-csum-offload` | both | not written, so off: checksums of IPv6 are made and checked here |
 //! | `feature-gso-tcpv4` | both | 1 where there is memory for it: TCP's segments come put together, and go so where the backend has it, checksum offload and scatter-gather |
-//! | `feature-gso-tcpv6` | both | not written, so off: there is no IPv6 in the stack |
+//! | `feature-gso-tcpv6` | both | not written, so off: segments of IPv6 go one by one |
 //! | `multi-queue-num-queues` | frontend | not written: one queue, for one virtual CPU |
 //! | `feature-multicast-control` | backend | not used: the stack drops what it does not want |
 //! | `carrier` | backend | the link is down when it is 0 |

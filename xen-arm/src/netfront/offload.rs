@@ -3,16 +3,20 @@
 
 use landfall_checksum as checksum;
 
+use core::ops::Range;
+
 const ETHERNET_HEADER: usize = 14;
 const IPV4: [u8; 2] = [0x08, 0x00];
+const IPV6: [u8; 2] = [0x86, 0xdd];
+const IPV6_HEADER: usize = 40;
 const TCP: u8 = 6;
 const UDP: u8 = 17;
 
-/// Where the parts of an IPv4 packet with TCP or UDP are in a frame.
+/// Where the parts of an IP packet with TCP or UDP are in a frame.
 pub(super) struct Segment {
     protocol: u8,
     /// Source and destination address.
-    addresses: usize,
+    addresses: Range<usize>,
     pub(super) start: usize,
     pub(super) end: usize,
     /// Offset of the checksum in the frame.
@@ -22,35 +26,70 @@ pub(super) struct Segment {
 /// Finds TCP or UDP in a frame; `None` for everything else, fragments among it: those have no
 /// checksum of their own, and nobody leaves one out.
 fn segment(frame: &[u8]) -> Option<Segment> {
+    match *frame.get(12..14)?.first_chunk()? {
+        IPV4 => ipv4_segment(frame),
+        IPV6 => ipv6_segment(frame),
+        _ => None,
+    }
+}
+
+fn ipv4_segment(frame: &[u8]) -> Option<Segment> {
     let packet = frame.get(ETHERNET_HEADER..)?;
     let header = packet.get(..20)?;
-    if frame[12..14] != IPV4 || header[0] >> 4 != 4 {
-        return None;
-    }
     let header_bytes = usize::from(header[0] & 15) * 4;
     let total = usize::from(u16::from_be_bytes([header[2], header[3]]));
     let fragmented = u16::from_be_bytes([header[6], header[7]]) & 0x3fff != 0;
-    let (field, least) = match header[9] {
-        TCP => (16, 20),
-        UDP => (6, 8),
-        _ => return None,
-    };
-    if fragmented || header_bytes < 20 || total > packet.len() || total < header_bytes + least {
+    if header[0] >> 4 != 4 || fragmented || header_bytes < 20 || total > packet.len() {
         return None;
     }
-    let start = ETHERNET_HEADER + header_bytes;
-    Some(Segment {
-        protocol: header[9],
-        addresses: ETHERNET_HEADER + 12,
-        start,
-        end: ETHERNET_HEADER + total,
-        checksum: start + field,
-    })
+    let addresses = ETHERNET_HEADER + 12..ETHERNET_HEADER + 20;
+    let range = ETHERNET_HEADER + header_bytes..ETHERNET_HEADER + total;
+    Segment::new(header[9], addresses, range)
 }
 
-/// Finds TCP in a frame.
+/// Only packets without extension headers: our stack takes and sends no others.
+fn ipv6_segment(frame: &[u8]) -> Option<Segment> {
+    let packet = frame.get(ETHERNET_HEADER..)?;
+    let header = packet.get(..IPV6_HEADER)?;
+    let total = IPV6_HEADER + usize::from(u16::from_be_bytes([header[4], header[5]]));
+    if header[0] >> 4 != 6 || total > packet.len() {
+        return None;
+    }
+    let start = ETHERNET_HEADER + IPV6_HEADER;
+    let range = start..ETHERNET_HEADER + total;
+    Segment::new(header[6], ETHERNET_HEADER + 8..start, range)
+}
+
+impl Segment {
+    fn new(protocol: u8, addresses: Range<usize>, range: Range<usize>) -> Option<Self> {
+        let (field, least) = match protocol {
+            TCP => (16, 20),
+            UDP => (6, 8),
+            _ => return None,
+        };
+        (range.start + least <= range.end).then_some(Self {
+            protocol,
+            addresses,
+            start: range.start,
+            end: range.end,
+            checksum: range.start + field,
+        })
+    }
+
+    /// The checksum over the whole, without what the field has.
+    fn sum(&self, frame: &[u8]) -> u16 {
+        let addresses = &frame[self.addresses.clone()];
+        checksum::transport(addresses, self.protocol, &frame[self.start..self.end])
+    }
+
+    fn set(&self, frame: &mut [u8], value: u16) {
+        frame[self.checksum..self.checksum + 2].copy_from_slice(&value.to_be_bytes());
+    }
+}
+
+/// Finds TCP in a frame of IPv4.
 pub(super) fn tcp_segment(frame: &[u8]) -> Option<Segment> {
-    segment(frame).filter(|it| it.protocol == TCP)
+    segment(frame).filter(|it| it.protocol == TCP && frame[12..14] == IPV4)
 }
 
 /// Returns whether the TCP or UDP checksum of a frame is right; true where there is none.
@@ -58,39 +97,33 @@ pub(super) fn verify(frame: &[u8]) -> bool {
     let Some(it) = segment(frame) else {
         return true;
     };
-    let addresses = &frame[it.addresses..it.addresses + 8];
     let unused = it.protocol == UDP && frame[it.checksum..it.checksum + 2] == [0, 0];
-    unused || checksum::transport(addresses, it.protocol, &frame[it.start..it.end]) == 0xffff
+    unused || it.sum(frame) == 0xffff
 }
 
 /// Prepares a TCP frame whose checksum the other side is to fill in: its field gets the sum of the
-/// pseudo header. Returns whether it was one.
+/// pseudo header. Returns whether it was one; that of IPv6, which the other side is not asked to, is
+/// filled in.
 pub(super) fn leave_blank(frame: &mut [u8]) -> bool {
-    set(frame, |it, addresses, frame| {
-        let length = (it.end - it.start) as u16;
-        let pseudo = checksum::add(u16::from(it.protocol), length);
-        let _ = frame;
-        checksum::add(checksum::sum(addresses), pseudo)
-    })
-}
-
-/// Fills in the checksum of a TCP frame.
-pub(super) fn fill(frame: &mut [u8]) {
-    set(frame, |it, addresses, frame| {
-        !checksum::transport(addresses, it.protocol, &frame[it.start..it.end])
-    });
-}
-
-/// Sets the checksum field of a TCP frame to what `value` makes of it with a field of zero.
-fn set(frame: &mut [u8], value: impl Fn(&Segment, &[u8], &[u8]) -> u16) -> bool {
-    // UDP's are the stack's own affair: a DHCP server that reads raw frames wants them whole.
     let Some(it) = tcp_segment(frame) else {
+        fill(frame);
         return false;
     };
-    frame[it.checksum..it.checksum + 2].fill(0);
-    let sum = value(&it, &frame[it.addresses..it.addresses + 8], frame);
-    frame[it.checksum..it.checksum + 2].copy_from_slice(&sum.to_be_bytes());
+    let length = (it.end - it.start) as u16;
+    let pseudo = checksum::add(u16::from(it.protocol), length);
+    let sum = checksum::add(checksum::sum(&frame[it.addresses.clone()]), pseudo);
+    it.set(frame, sum);
     true
+}
+
+/// Fills in the checksum of a TCP frame. UDP's are the stack's own affair: a DHCP server that reads raw
+/// frames wants them whole.
+pub(super) fn fill(frame: &mut [u8]) {
+    if let Some(it) = segment(frame).filter(|it| it.protocol == TCP) {
+        it.set(frame, 0);
+        let sum = !it.sum(frame);
+        it.set(frame, sum);
+    }
 }
 
 #[cfg(test)]
@@ -119,6 +152,34 @@ mod tests {
         }
         frame[59] ^= 1;
         assert!(verify(&frame), "padding is no part of the packet");
+    }
+
+    /// A frame of 80 bytes with `protocol` in IPv6, without checksum.
+    fn frame_6(protocol: u8) -> Vec<u8> {
+        let mut frame: Vec<u8> = (0..80).collect();
+        frame[12..14].copy_from_slice(&IPV6);
+        frame[14..22].copy_from_slice(&[0x60, 0, 0, 0, 0, 25, protocol, 64]);
+        frame
+    }
+
+    #[test]
+    fn checksums_of_ipv6_are_filled_in_here() {
+        for finish in [
+            |frame: &mut [u8]| fill(frame),
+            |frame: &mut [u8]| assert!(!leave_blank(frame)),
+        ] {
+            let mut frame = frame_6(TCP);
+            assert!(!verify(&frame));
+            finish(&mut frame);
+            assert!(verify(&frame));
+            for index in 22..79 {
+                frame[index] ^= 0x10;
+                assert!(!verify(&frame), "byte {index}");
+                frame[index] ^= 0x10;
+            }
+        }
+        assert!(!verify(&frame_6(UDP)));
+        assert!(verify(&frame_6(58)));
     }
 
     #[test]
@@ -157,6 +218,10 @@ mod tests {
                 if length > 24 && round % 2 == 0 {
                     frame[12..15].copy_from_slice(&[8, 0, 0x45]);
                     frame[23] = TCP;
+                }
+                if length > 24 && round % 2 == 1 {
+                    frame[12..15].copy_from_slice(&[0x86, 0xdd, 0x60]);
+                    (frame[18], frame[20]) = (0, TCP);
                 }
                 verify(&frame);
                 leave_blank(&mut frame);

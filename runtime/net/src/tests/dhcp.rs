@@ -12,7 +12,7 @@ use smoltcp::wire::{
 };
 
 use super::wire::{Faults, Wire};
-use super::{Random, World, clock};
+use super::{Random, World, clock, without_ipv6};
 use crate::{Address, AddressConfig, AddressSource, Config, Stack};
 
 const GATEWAY: Ipv4Addr = Ipv4Addr::new(192, 168, 7, 1);
@@ -24,6 +24,8 @@ struct Behaviour {
     offer: Ipv4Addr,
     source: Ipv4Addr,
     lease_s: u32,
+    /// Requests of an address are refused.
+    refuses: bool,
 }
 
 struct Server {
@@ -48,6 +50,7 @@ impl Server {
         let question = DhcpRepr::parse(&question).ok()?;
         let message_type = match question.message_type {
             DhcpMessageType::Discover => DhcpMessageType::Offer,
+            DhcpMessageType::Request if behaviour.refuses => DhcpMessageType::Nak,
             DhcpMessageType::Request => {
                 self.requests.set(self.requests.get() + 1);
                 DhcpMessageType::Ack
@@ -122,8 +125,9 @@ impl Server {
     async fn run(self) {
         loop {
             while let Some(frame) = self.wire.take(1) {
-                let reply = Server::answer_arp(&frame).or_else(|| self.answer(&frame));
-                if let Some(reply) = reply.filter(|_| self.behaviour.get().answers) {
+                let answers = self.behaviour.get().answers;
+                let dhcp = self.answer(&frame).filter(|_| answers);
+                if let Some(reply) = Server::answer_arp(&frame).or(dhcp) {
                     self.wire.inject(0, &reply);
                 }
             }
@@ -135,8 +139,11 @@ impl Server {
 fn start(behaviour: Behaviour) -> (World, Wire, Stack, Rc<Cell<Behaviour>>, Rc<Cell<u32>>) {
     let world = World::default();
     let wire = Wire::new(Faults::default());
-    let (stack, mut runner) =
-        crate::new(wire.end(0), Config::new(AddressConfig::Dhcp, 42)).unwrap();
+    let (stack, mut runner) = crate::new(
+        wire.end(0),
+        without_ipv6(Config::new(AddressConfig::Dhcp, 42)),
+    )
+    .unwrap();
     world.spawn(async move { runner.run().await });
     let (behaviour, requests) = (Rc::new(Cell::new(behaviour)), Rc::new(Cell::new(0)));
     let server = Server {
@@ -153,6 +160,7 @@ const GOOD: Behaviour = Behaviour {
     offer: Ipv4Addr::new(192, 168, 7, 50),
     source: GATEWAY,
     lease_s: 600,
+    refuses: false,
 };
 
 fn address(offer: Ipv4Addr) -> Address {
@@ -170,7 +178,7 @@ fn a_lease_is_taken_and_renewed() {
     let (world, _wire, stack, _, requests) = start(GOOD);
     world.run(async move {
         let before = clock::now();
-        assert_eq!(stack.wait_address().await, address(GOOD.offer));
+        assert_eq!(stack.wait_address().await, GOOD.offer);
         assert!((clock::now() - before).total_millis() < 20);
         assert_eq!(
             std::format!("{}", stack.address().unwrap()),
@@ -192,7 +200,7 @@ fn a_server_that_comes_late_or_goes_away_is_survived() {
         clock::sleep_ms(35_000).await;
         assert_eq!(stack.address(), None);
         behaviour.set(GOOD);
-        assert_eq!(stack.wait_address().await, address(GOOD.offer));
+        assert_eq!(stack.wait_address().await, GOOD.offer);
         // Gone for longer than the lease: the address is given up.
         behaviour.set(Behaviour {
             answers: false,
@@ -206,7 +214,7 @@ fn a_server_that_comes_late_or_goes_away_is_survived() {
             ..GOOD
         };
         behaviour.set(other);
-        assert_eq!(stack.wait_address().await, address(other.offer));
+        assert_eq!(stack.wait_address().await, other.offer);
         // The link goes and comes: asked again at once, the old address kept until then.
         wire.set_link(false);
         clock::sleep_ms(5000).await;
@@ -246,6 +254,7 @@ fn a_hostile_server_does_no_harm() {
             offer: offer.into(),
             source,
             lease_s,
+            refuses: false,
         };
         let (world, wire, stack, behaviour, _) = start(hostile);
         world.run(async move {
@@ -266,4 +275,100 @@ fn a_hostile_server_does_no_harm() {
             assert_eq!(stack.address(), Some(address(GOOD.offer)));
         });
     }
+}
+
+/// Frames of a record that ask a DHCP server for an address: whether each was to everybody.
+fn asked_everybody(record: &[Vec<u8>]) -> Vec<bool> {
+    // The destination port of UDP, and the message type, which is smoltcp's first option.
+    let asks = |it: &&Vec<u8>| it.len() > 284 && it[36..38] == [0, 67] && it[284] == 3;
+    let asked = record.iter().filter(asks);
+    asked.map(|it| it[..6] == [0xff; 6]).collect()
+}
+
+#[test]
+fn a_lease_is_renewed_with_its_server_and_then_with_any() {
+    let (world, wire, stack, behaviour, _) = start(GOOD);
+    world.run(async move {
+        stack.wait_address().await;
+        // Silent from half of the lease to nine tenths of it.
+        behaviour.set(Behaviour {
+            answers: false,
+            ..GOOD
+        });
+        wire.record();
+        clock::sleep_ms(522_000).await;
+        let early = asked_everybody(&wire.recorded());
+        assert!(
+            early.contains(&false) && !early.contains(&true),
+            "{early:?}"
+        );
+        wire.record();
+        clock::sleep_ms(13_000).await;
+        let late = asked_everybody(&wire.recorded());
+        assert!(late.contains(&true), "{late:?}");
+        behaviour.set(GOOD);
+        for _ in 0..600 {
+            clock::sleep_ms(1000).await;
+            assert_eq!(stack.address(), Some(address(GOOD.offer)));
+        }
+    });
+}
+
+#[test]
+fn another_address_ends_the_connections_of_the_old_one_and_no_others() {
+    let short = Behaviour {
+        lease_s: 60,
+        ..GOOD
+    };
+    let (world, wire, stack, behaviour, _) = start(short);
+    world.run(async move {
+        stack.wait_address().await;
+        let listener = stack.bind_tcp(80).unwrap();
+        // The gateway connects, by hand.
+        let syn = |to: Ipv4Addr, port| {
+            let mut frame = super::hostile::segment(GATEWAY, (port, 80), (7, 0), 2, &[]);
+            frame[30..34].copy_from_slice(&to.octets());
+            super::hostile::repair(&mut frame);
+            frame
+        };
+        let ack = |to: Ipv4Addr, port, theirs: u32| {
+            let mut frame = super::hostile::segment(GATEWAY, (port, 80), (8, theirs), 0x10, &[]);
+            frame[30..34].copy_from_slice(&to.octets());
+            super::hostile::repair(&mut frame);
+            frame
+        };
+        let connect = async |to: Ipv4Addr, port| {
+            wire.record();
+            wire.inject(0, &syn(to, port));
+            clock::sleep_ms(50).await;
+            let record = wire.recorded();
+            let answer = record.iter().find(|it| it[23] == 6 && it.len() >= 54);
+            let answer = answer.expect("the SYN is answered");
+            let theirs = u32::from_be_bytes(answer[38..42].try_into().unwrap());
+            wire.inject(0, &ack(to, port, theirs.wrapping_add(1)));
+            listener.accept().await.unwrap().1
+        };
+        let mut old = connect(GOOD.offer, 1000).await;
+        // The server refuses what it gave, and gives another.
+        let other = Ipv4Addr::new(192, 168, 7, 60);
+        behaviour.set(Behaviour {
+            offer: other,
+            refuses: true,
+            ..GOOD
+        });
+        clock::sleep_ms(40_000).await;
+        behaviour.set(Behaviour {
+            offer: other,
+            ..GOOD
+        });
+        clock::sleep_ms(10_000).await;
+        assert_eq!(stack.address(), Some(address(other)));
+        use embedded_io_async::Read;
+        assert_eq!(
+            old.read(&mut [0; 8]).await,
+            Err(crate::Error::ConnectionAborted)
+        );
+        let new = connect(other, 1000).await;
+        assert_eq!(new.local_address().ip(), other);
+    });
 }

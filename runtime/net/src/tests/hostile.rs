@@ -11,7 +11,7 @@ use crate::AddressConfig;
 use landfall_checksum as checksum;
 
 /// Returns an Ethernet frame to the server with a TCP segment in it.
-fn segment(
+pub(super) fn segment(
     from: Ipv4Addr,
     ports: (u16, u16),
     numbers: (u32, u32),
@@ -37,7 +37,7 @@ fn segment(
 }
 
 /// Makes the checksums of a frame right, as far as its lengths allow.
-fn repair(frame: &mut [u8]) {
+pub(super) fn repair(frame: &mut [u8]) {
     let Some((ethernet, packet)) = frame.split_at_mut_checked(14) else {
         return;
     };

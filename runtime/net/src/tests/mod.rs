@@ -2,7 +2,11 @@
 
 pub(crate) mod clock;
 mod dhcp;
+#[cfg(feature = "multicast")]
+mod groups;
 mod hostile;
+#[cfg(feature = "ipv6")]
+mod ipv6;
 mod lifecycle;
 mod transfer;
 mod wire;
@@ -135,7 +139,16 @@ fn config(address: Ipv4Addr) -> Config {
         prefix: 16,
         gateway: None,
     };
-    Config::new(address, 0x1234)
+    without_ipv6(Config::new(address, 0x1234))
+}
+
+/// Tests of IPv4 are the same in builds without and with IPv6.
+fn without_ipv6(config: Config) -> Config {
+    Config {
+        #[cfg(feature = "ipv6")]
+        ipv6: crate::Ipv6Config::Off,
+        ..config
+    }
 }
 
 /// A server and a client on one wire.
