@@ -15,8 +15,8 @@ use crate::{
 use alloc::{boxed::Box, string::String, vec::Vec};
 use core::{any::Any, future::Future, pin::Pin};
 use embassy_net_driver::Driver;
+use landfall_log::{error, warn};
 use landfall_net::{Config, Runner, Stack};
-use log::{error, warn};
 
 /// What a board found for the runtime to use.
 pub struct Devices {

@@ -46,8 +46,8 @@ pub use entropy::Seed;
 pub use error::Error;
 pub use info::{Heap, Info, Sockets};
 pub use landfall_arguments::{self as arguments, arguments};
+pub use landfall_log as log;
 pub use landfall_macros::main;
-pub use log;
 #[cfg(feature = "log-history")]
 pub use logging::history::log_history;
 pub use platform::{CrashReport, ExitCode, Platform};

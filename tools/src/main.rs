@@ -2,7 +2,7 @@
 //!
 //! One file per subcommand in [`commands`]; what a command needs and finds missing is fetched by
 //! [`setup`]. The rest is shared: [`registry`] (boards and apps), [`cargo`] and [`image`] (from source
-//! to a flat image), [`arguments`] (what an image can be told), [`guest`], [`qemu`], [`qmp`] and [`console`] (a running image), [`http`] and [`network`]
+//! to a flat image), [`arguments`] (what an image can be told), [`guest`], [`qemu`], [`qmp`], [`console`] and [`frames`] (a running image), [`http`] and [`network`]
 //! (talking to it), [`xl`] and [`ssh`] (guests of Xen, on other machines), [`process`] (child processes).
 
 #![forbid(unsafe_code)]
@@ -11,6 +11,7 @@ mod arguments;
 mod cargo;
 mod commands;
 mod console;
+mod frames;
 mod guest;
 mod http;
 mod image;

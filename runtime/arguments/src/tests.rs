@@ -2,7 +2,7 @@
 
 use super::*;
 use alloc::string::ToString;
-use core::{cell::RefCell, net::Ipv4Addr, time::Duration};
+use core::{cell::RefCell, time::Duration};
 use log::LevelFilter;
 
 crate::arguments! {
@@ -72,7 +72,7 @@ fn values_of_each_type() {
         ("Duration", "2h", "18446744073709551615h"),
         ("ByteSize", "64K", "64k"),
         ("ByteSize", "2G", "18014398509481984K"),
-        ("Cidr", "10.0.2.15/24", "10.0.2.15/33"),
+        ("Ipv4Choice", "10.0.2.15/24", "10.0.2.15/33"),
         ("LogFilter", "warn,net=debug", "warn,net=loud"),
         ("LogFilter", "off", ""),
     ] {

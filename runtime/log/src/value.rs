@@ -42,7 +42,7 @@ impl<'a> ByValue for Argument<'_, &'a str> {
 }
 
 /// Everything else.
-pub trait ByText<'a, T: ?Sized> {
+pub trait ByText<'a, T: Display + ?Sized> {
     /// Returns it.
     fn shown(&self) -> Display2Format<'a, T>;
 }

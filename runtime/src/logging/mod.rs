@@ -1,8 +1,10 @@
-//! Log lines as plain text on the console: `[    1.234567] INFO  net: …`.
+//! Log lines on the console, as plain text: `[    1.234567] INFO  net: …`.
 //!
 //! `log=` says which, by module. With feature `log-history` the last of them, and of finer ones, are kept
-//! too (`history`).
+//! too (`history`). With feature `defmt` the console has frames instead of text (`frames`).
 
+#[cfg(feature = "defmt")]
+mod frames;
 #[cfg(feature = "log-history")]
 pub(crate) mod history;
 
@@ -38,12 +40,19 @@ impl Log for Lines {
         let Some(platform) = platform::get().filter(|_| shown || kept) else {
             return;
         };
-        let now = platform.now_us();
+        #[cfg(feature = "defmt")]
+        if shown {
+            landfall_log::frame(record);
+        }
+        if cfg!(all(feature = "defmt", not(feature = "log-history"))) {
+            return;
+        }
         let mut line = Line {
-            platform: shown.then_some(platform),
+            platform: Some(platform).filter(|_| shown && !cfg!(feature = "defmt")),
             #[cfg(feature = "log-history")]
             history: history::Line::begin(shown),
         };
+        let now = platform.now_us();
         // A console cannot fail in a way that could be reported anywhere.
         let _ = writeln!(
             line,

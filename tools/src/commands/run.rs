@@ -11,7 +11,7 @@ use super::build::{self, Image};
 use super::run_xen;
 use crate::arguments::{self, Next};
 use crate::cargo::Compilers;
-use crate::console::{Console, Symboliser};
+use crate::console::Console;
 use crate::guest::{Answer, Guest};
 use crate::image::Cpu;
 use crate::lab::platform::Architecture;
@@ -125,6 +125,9 @@ pub(super) struct MachineOptions {
     /// Enter the guest at EL2 (HYP mode), where hypervisors run
     #[arg(long)]
     virtualization: bool,
+    /// Let the image log by defmt: smaller, and read here with the help of its ELF file
+    #[arg(long)]
+    pub(super) defmt: bool,
 }
 
 impl MachineOptions {
@@ -137,6 +140,7 @@ impl MachineOptions {
             (self.gic.is_some(), "--gic"),
             (self.cpu.is_some(), "--cpu"),
             (self.virtualization, "--virtualization"),
+            (self.defmt, "--defmt"),
         ])
     }
 }
@@ -165,7 +169,7 @@ pub(crate) fn run(mut arguments: Arguments) -> Result<ExitCode> {
         (Some(cpu), _) => drop(cpu.qemu().get()?),
     }
     let image = build::build(
-        &mut Compilers::new(&workspace),
+        &mut Compilers::new(&workspace).with_defmt(options.machine.defmt),
         &app,
         &board,
         &build::images_folder(&workspace, &board),
@@ -202,7 +206,7 @@ impl Options {
                 .iter()
                 .filter(|argument| !argument.starts_with("port=")),
         );
-        let mut guest = Guest::start(&mut command, Console::new(None), false)?;
+        let mut guest = Guest::start(&mut command, Console::default(), false)?;
         self.serve(&mut guest, Answer::At(local(port)))
     }
 
@@ -225,7 +229,7 @@ impl Options {
             Network::User { .. } => Answer::At(local(port)),
             Network::Tap { .. } => Answer::OnConsole,
         };
-        let console = Console::new(Symboliser::open(&image.elf, root));
+        let console = Console::of(&image.elf, root);
         let mut guest = Guest::start(&mut command, console, false)?;
         self.serve(&mut guest, answer)
     }

@@ -18,7 +18,7 @@ landfall::arguments! {
 
 #[landfall::main]
 async fn main(system: landfall::System, arguments: Arguments) -> Result<(), Planned> {
-    log::debug!("about to {}", arguments.how);
+    landfall_log::debug!("about to {}", arguments.how);
     match arguments.how.as_str() {
         "return" => {}
         "error" => return Err(Planned),
@@ -43,7 +43,7 @@ async fn main(system: landfall::System, arguments: Arguments) -> Result<(), Plan
 
 /// Says what each line of the console's input was.
 async fn echo(system: &landfall::System) {
-    log::info!("say something");
+    landfall_log::info!("say something");
     let mut line = String::new();
     while line != "end" {
         line.clear();
@@ -53,7 +53,7 @@ async fn echo(system: &landfall::System) {
             line.push_str(&String::from_utf8_lossy(&piece[..length]));
         }
         line.truncate(line.trim_end().len());
-        log::info!("the console says {line:?}");
+        landfall_log::info!("the console says {line:?}");
     }
 }
 
@@ -68,7 +68,7 @@ async fn fetch(system: &landfall::System, from: &str) {
     let length = socket.read(&mut answer).await.expect("it answers");
     let answer = String::from_utf8_lossy(&answer[..length]);
     let status = answer.lines().next().unwrap_or_default();
-    log::info!("{from} answers {status:?}");
+    landfall_log::info!("{from} answers {status:?}");
 }
 
 #[derive(Debug)]

@@ -59,7 +59,7 @@ fn start(namespace: &Namespace, subject: &Subject) -> Result<Guest> {
     };
     let machine = subject.machine(network, &GUEST_ARGUMENTS);
     let mut command = namespace.command(subject.cpu.qemu().get()?)?;
-    let mut guest = Guest::start(command.args(machine.words()), Console::new(None), true)?;
+    let mut guest = Guest::start(command.args(machine.words()), Console::default(), true)?;
     let deadline = Instant::now() + subject.deadline;
     while guest.console.url().is_none() {
         process::check_stopped()?;
