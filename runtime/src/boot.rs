@@ -105,15 +105,14 @@ fn start(
         app.arguments,
         COMMON,
         logging::ARGUMENTS,
+        platform.arguments(),
         network::arguments::IPV4[..cards].as_flattened(),
         #[cfg(feature = "ipv6")]
         network::arguments::IPV6[..cards].as_flattened(),
         #[cfg(feature = "dns")]
-        if cards > 0 {
-            network::arguments::DNS
-        } else {
-            &[]
-        },
+        if_cards(cards, network::arguments::DNS),
+        #[cfg(feature = "mdns")]
+        if_cards(cards, network::arguments::NAME),
     ];
     if asks_for_help(&devices.arguments) {
         arguments::help(&known, |text| platform.write(text));
@@ -144,6 +143,8 @@ fn start(
         random,
         devices.board,
     );
+    #[cfg(feature = "mdns")]
+    take_name(&system, &words)?;
     let running = (app.start)(system.clone(), &words)?;
     if let Some(asked) = devices.shutdown {
         spawner.spawn(shutdown::obey(asked, system.clone()));
@@ -174,6 +175,26 @@ fn make_stacks(
         stacks.push(stack);
     }
     Ok((!stacks.is_empty()).then(|| Network::stacks(stacks)))
+}
+
+/// Lets others find this machine by its name.
+#[cfg(feature = "mdns")]
+fn take_name(system: &System, words: &Words) -> Result<(), Error> {
+    let wanted: Option<String> = words.value("name")?;
+    let name = wanted.as_deref().unwrap_or(system.identity().name);
+    if let (Ok(network), true) = (system.network(), name != "off") {
+        network.take_name(name, system);
+    }
+    Ok(())
+}
+
+/// Returns what is understood only where there are network cards.
+#[cfg(any(feature = "dns", feature = "mdns"))]
+fn if_cards(cards: usize, arguments: &'static [Argument<'static>]) -> &'static [Argument<'static>] {
+    match cards {
+        0 => &[],
+        _ => arguments,
+    }
 }
 
 fn asks_for_help(line: &str) -> bool {

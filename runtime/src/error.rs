@@ -15,6 +15,14 @@ pub enum Error {
         /// The board.
         board: &'static str,
     },
+    /// The addresses of a name could not be found out.
+    #[cfg(feature = "dns")]
+    Name {
+        /// The name.
+        name: String,
+        /// Why, in a sentence.
+        why: String,
+    },
     /// An operation of our own IP stack failed.
     Network(landfall_net::Error),
     /// An operation of the host's sockets failed.
@@ -35,6 +43,8 @@ impl fmt::Display for Error {
                 "this app needs a network device, and none was found on board {board}; \
                  give the machine one (QEMU: -netdev … -device virtio-net-device,netdev=…)"
             ),
+            #[cfg(feature = "dns")]
+            Self::Name { name, why } => write!(f, "cannot find the address of {name}: {why}"),
             Self::Network(error) => error.fmt(f),
             Self::Host { what, .. } => f.write_str(what),
         }
@@ -48,6 +58,8 @@ impl embedded_io_async::Error for Error {
         match self {
             Self::Network(error) => error.kind(),
             Self::Host { kind, .. } => *kind,
+            #[cfg(feature = "dns")]
+            Self::Name { .. } => ErrorKind::AddrNotAvailable,
             Self::Argument(_) | Self::NoNetwork { .. } => ErrorKind::Other,
         }
     }

@@ -1,5 +1,6 @@
 //! What the runtime asks of a board.
 
+use crate::arguments::Argument;
 use core::{
     cell::Cell,
     task::{Context, Poll},
@@ -16,6 +17,11 @@ pub trait Platform: Sync {
 
     /// Returns the CPU's name.
     fn cpu(&self) -> &'static str;
+
+    /// Returns the boot arguments that this board alone has, and has read by itself.
+    fn arguments(&self) -> &'static [Argument<'static>] {
+        &[]
+    }
 
     /// Returns the time since boot in microseconds; never goes back.
     fn now_us(&self) -> u64;

@@ -14,6 +14,7 @@ use nix::sys::signal::{Signal, kill};
 use nix::unistd::Pid;
 
 use crate::lab::{Folder, Lab, free_port};
+use crate::network::{GUEST_MAC, TAP};
 use crate::{DEADLINE, Namespace, wait_until};
 
 /// The folder of the workspace.
@@ -27,6 +28,7 @@ pub struct Machine<'a> {
     board: &'a str,
     options: Vec<String>,
     namespace: Option<&'a Namespace>,
+    by_dhcp: bool,
 }
 
 impl Lab {
@@ -38,6 +40,7 @@ impl Lab {
             board: "virt",
             options: Vec::new(),
             namespace: None,
+            by_dhcp: false,
         }
     }
 
@@ -47,6 +50,15 @@ impl Lab {
         let mut command = self.supervised(self.executable(app));
         command.arg(format!("port={port}")).args(arguments);
         Guest::start(command, Some((Ipv4Addr::LOCALHOST, port).into()), None)
+    }
+
+    /// The same with an IP stack of its own, on the namespace's tap.
+    pub fn process_on(&self, namespace: &Namespace, app: &str, arguments: &[&str]) -> Guest {
+        let mut command = namespace.command(self, self.executable(app));
+        let mac = GUEST_MAC.map(|byte| format!("{byte:02x}")).join(":");
+        command.args([format!("tap={TAP}"), format!("mac={mac}")]);
+        command.args(arguments);
+        Guest::start(command, Some(namespace.guest()), None)
     }
 
     /// QEMU's `virt` machine without a network, for an image, its command line and more options.
@@ -82,6 +94,13 @@ impl Lab {
     /// Starts the tool, in the workspace.
     pub fn command(&self, words: &[&str]) -> Guest {
         self.in_workspace(self.tool().as_os_str(), words)
+    }
+
+    /// Starts the tool in the workspace, with the namespace's network.
+    pub fn command_on(&self, namespace: &Namespace, words: &[&str]) -> Guest {
+        let mut command = namespace.command(self, self.tool());
+        command.args(words).current_dir(WORKSPACE);
+        Guest::start(command, None, None)
     }
 
     /// Starts cargo, in the workspace.
@@ -126,11 +145,18 @@ impl<'a> Machine<'a> {
         self.options(&["--arg", argument])
     }
 
-    /// Connects the guest to the namespace's tap.
+    /// Connects the guest to the namespace's tap, with an address of its own there.
     #[must_use]
     pub fn network(mut self, namespace: &'a Namespace) -> Self {
         self.namespace = Some(namespace);
         self
+    }
+
+    /// Connects the guest to the namespace's tap, where it asks for an address.
+    #[must_use]
+    pub fn dhcp(mut self, namespace: &'a Namespace) -> Self {
+        self.by_dhcp = true;
+        self.network(namespace)
     }
 
     /// Starts it.
@@ -141,13 +167,10 @@ impl<'a> Machine<'a> {
         std::os::unix::fs::symlink(self.lab.elf(self.app, self.board), &elf)
             .expect("the folder is empty");
         let (mut command, address) = match self.namespace {
-            Some(namespace) => {
-                let mut command = self.lab.supervised("ip");
-                command
-                    .args(["netns", "exec", namespace.name()])
-                    .arg(self.lab.tool());
-                (command, namespace.guest())
-            }
+            Some(namespace) => (
+                namespace.command(self.lab, self.lab.tool()),
+                namespace.guest(),
+            ),
             None => (
                 self.lab.supervised(self.lab.tool()),
                 (Ipv4Addr::LOCALHOST, free_port()).into(),
@@ -155,9 +178,13 @@ impl<'a> Machine<'a> {
         };
         command.arg("run-image").arg(&elf);
         match self.namespace {
-            Some(namespace) => command.args(namespace.options()),
+            Some(_) => command.args(["--tap", TAP]),
             None => command.args(["--port", &address.port().to_string()]),
         };
+        if let (Some(namespace), false) = (self.namespace, self.by_dhcp) {
+            let place = namespace.place();
+            command.args(place.iter().flat_map(|argument| ["--arg", argument]));
+        }
         command.args(&self.options);
         Guest::start(command, Some(address), Some(folder))
     }
@@ -174,7 +201,11 @@ pub struct Guest {
 }
 
 impl Guest {
-    fn start(mut command: Command, address: Option<SocketAddr>, folder: Option<Folder>) -> Self {
+    pub(crate) fn start(
+        mut command: Command,
+        address: Option<SocketAddr>,
+        folder: Option<Folder>,
+    ) -> Self {
         command
             .stdin(Stdio::null())
             .stdout(Stdio::piped())
@@ -234,6 +265,16 @@ impl Guest {
     pub fn wait_until_it_listens(&mut self) -> SocketAddr {
         self.wait_for_line("listening on TCP port");
         self.address()
+    }
+
+    /// Waits until it says where it listens; returns that address, which it may have by DHCP.
+    pub fn wait_for_its_address(&mut self) -> SocketAddr {
+        address_in(&self.wait_for_line("listening on TCP port"))
+    }
+
+    /// Waits until the tool says where it can be opened; returns that address.
+    pub fn wait_until_open(&mut self) -> SocketAddr {
+        address_in(&self.wait_for_line("open http://"))
     }
 
     /// Where this machine reaches it.
@@ -336,6 +377,13 @@ impl Drop for Guest {
             let _ = self.child.wait();
         }
     }
+}
+
+/// The address in a line that ends with a URL.
+fn address_in(line: &str) -> SocketAddr {
+    let url = line.split_once("http://").map(|(_, rest)| rest);
+    let address = url.and_then(|rest| rest.trim_end_matches('/').parse().ok());
+    address.unwrap_or_else(|| panic!("no address: {line}"))
 }
 
 fn pid(number: u32) -> Pid {

@@ -4,6 +4,7 @@
 //! - [`guest`]: a started image, its console and its end ([`Guest`]).
 //! - [`http`]: requests as they should be and as they should not ([`Connection`]).
 //! - [`network`]: a tap in a namespace of its own, and raw frames ([`Namespace`]).
+//! - [`dnsmasq`]: a DHCP and DNS server there ([`Dnsmasq`]).
 //! - [`sshd`]: an ssh server of this machine ([`Sshd`]).
 //! - [`xen`]: a Xen host and its domains ([`XenHost`]).
 //! - [`wait`]: polling with a deadline; nothing here sleeps for a fixed time and hopes.
@@ -13,6 +14,7 @@
 
 #![forbid(unsafe_code)]
 
+pub mod dnsmasq;
 pub mod guest;
 pub mod http;
 pub mod lab;
@@ -21,6 +23,7 @@ pub mod sshd;
 pub mod wait;
 pub mod xen;
 
+pub use dnsmasq::Dnsmasq;
 pub use guest::Guest;
 pub use http::{Connection, Response};
 pub use lab::{Lab, skip};

@@ -2,6 +2,7 @@
 //!
 //! Making one needs root. Names hold the process's id; everything is removed with the value.
 
+use std::ffi::OsStr;
 use std::fs::File;
 use std::net::{Ipv4Addr, SocketAddr};
 use std::os::fd::{AsRawFd, OwnedFd};
@@ -15,11 +16,11 @@ use nix::sys::socket::{
     AddressFamily, MsgFlags, SockFlag, SockProtocol, SockType, bind, send, socket,
 };
 
-use crate::lab::has_program;
+use crate::lab::{Lab, has_program};
 use crate::{DEADLINE, wait_until};
 
 /// The tap's name inside of the namespace.
-const TAP: &str = "tap0";
+pub const TAP: &str = "tap0";
 
 /// This machine's address in the namespace.
 pub const HOST: Ipv4Addr = Ipv4Addr::new(10, 77, 0, 1);
@@ -57,6 +58,8 @@ impl Namespace {
         // From here on it is removed, also when one of the next lines fails.
         let namespace = Self { name };
         let mac = HOST_MAC.map(|byte| format!("{byte:02x}")).join(":");
+        // By which this machine reaches itself.
+        namespace.ip(&["link", "set", "lo", "up"]);
         namespace.ip(&["tuntap", "add", "dev", TAP, "mode", "tap"]);
         // A queue that holds a batch of frames: none is lost on its way to the guest.
         namespace.ip(&["link", "set", TAP, "address", &mac, "txqueuelen", "10000"]);
@@ -75,10 +78,26 @@ impl Namespace {
         (GUEST, PORT).into()
     }
 
-    /// The tool's options that connect a guest to the tap.
-    pub fn options(&self) -> [String; 6] {
-        let (address, gateway) = (format!("ip={GUEST}/24"), format!("gateway={HOST}"));
-        ["--tap", TAP, "--arg", &address, "--arg", &gateway].map(str::to_owned)
+    /// The boot arguments that give a guest its place in the network.
+    pub fn place(&self) -> [String; 2] {
+        [format!("ip={GUEST}/24"), format!("gateway={HOST}")]
+    }
+
+    /// A command that runs `program` inside, and dies with the thread that starts it.
+    pub fn command(&self, lab: &Lab, program: impl AsRef<OsStr>) -> Command {
+        let mut command = lab.supervised("ip");
+        command.args(["netns", "exec", &self.name]).arg(program);
+        command
+    }
+
+    /// Gives this machine one more address on the tap, which it may have already.
+    pub fn add_address(&self, address: &str) {
+        self.ip(&["address", "replace", address, "dev", TAP, "nodad"]);
+    }
+
+    /// Changes the tap as `ip link set` does.
+    pub fn set_tap(&self, words: &[&str]) {
+        self.ip(&[&["link", "set", TAP], words].concat());
     }
 
     /// Runs `job` in a thread whose sockets are those of the namespace, and the threads it starts too.
@@ -94,6 +113,11 @@ impl Namespace {
                 .join()
                 .unwrap_or_else(|panic| std::panic::resume_unwind(panic))
         })
+    }
+
+    /// Removes the tap.
+    pub fn remove_tap(&self) {
+        self.ip(&["link", "delete", TAP]);
     }
 
     /// Returns how many frames have left the tap towards the guest.

@@ -152,7 +152,7 @@ fn a_broken_file_is_not_booted() {
 #[test]
 fn wrong_options_are_explained() {
     let Some(lab) = Lab::open() else { return };
-    let cases: [(&[&str], &str); 6] = [
+    let cases: [(&[&str], &str); 16] = [
         (&["run", "hello", "--memory", "64M"], "--board virt"),
         (
             &["run", "hello", "--board", "virt", "--memory", "lots"],
@@ -163,6 +163,34 @@ fn wrong_options_are_explained() {
             "key=value",
         ),
         (&["run", "hello", "--board", "virt", "--gic", "5"], "--gic"),
+        (&["run", "hello", "--tap", "no-such-tap"], "ip tuntap add"),
+        (
+            &["run", "hello", "--tap", "sixteen-letters-"],
+            "at most 15 letters",
+        ),
+        (&["debug", "helo"], "did you mean \"hello\"?"),
+        (&["debug", "hello", "--board", "xenvm"], "--board virt,"),
+        (
+            &["debug", "hello", "--board", "cubieboard2"],
+            "--board virt-armv7,",
+        ),
+        (
+            &["debug", "hello", "--board", "unix", "--wait"],
+            "--wait is for machines",
+        ),
+        (&["trace", "hello"], "--output"),
+        (
+            &["trace", "hello", "--output", "/no/such/folder/a.pcap"],
+            "cannot write /no/such/folder/a.pcap",
+        ),
+        (
+            &["trace", "hello", "--board", "unix", "--output", "a.pcap"],
+            "add --tap NAME",
+        ),
+        (
+            &["trace", "hello", "--board", "xenvm", "--output", "a.pcap"],
+            "tcpdump",
+        ),
         (&["rum", "hello"], "run"),
         (&["run"], "<APP>"),
     ];

@@ -271,7 +271,7 @@ impl Guest {
         let seconds = self.started.elapsed().as_secs();
         let seen = match (self.console.last_line(), self.console.url()) {
             (None, _) => {
-                "it has printed nothing; try --cpu, --gic 2 or --gdb to see where it is".to_owned()
+                "it has printed nothing; try --cpu or --gic 2, or see with cargo landfall debug where it is".to_owned()
             }
             (Some(_), Some(url)) => format!(
                 "its console says that it listens at {url}; try --arg log=debug to see whether requests arrive"

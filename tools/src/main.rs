@@ -2,12 +2,14 @@
 //!
 //! One file per subcommand in [`commands`]; what a command needs and finds missing is fetched by
 //! [`setup`]. The rest is shared: [`registry`] (boards and apps), [`cargo`] and [`image`] (from source
-//! to a flat image), [`arguments`] (what an image can be told), [`guest`], [`qemu`], [`qmp`], [`console`] and [`frames`] (a running image), [`http`] and [`network`]
-//! (talking to it), [`xl`] and [`ssh`] (guests of Xen, on other machines), [`process`] (child processes).
+//! to a flat image), [`arguments`] (what an image can be told), [`guest`], [`qemu`], [`qmp`], [`console`] and
+//! [`frames`] (a running image), [`http`] and [`network`] (talking to it), [`capture`] (what is said on a network
+//! device), [`xl`] and [`ssh`] (guests of Xen, on other machines), [`process`] (child processes).
 
 #![forbid(unsafe_code)]
 
 mod arguments;
+mod capture;
 mod cargo;
 mod commands;
 mod console;

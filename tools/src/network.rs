@@ -20,7 +20,7 @@ pub(crate) const GUEST_ARGUMENTS: [&str; 2] = ["ip=10.77.0.2/24", "gateway=10.77
 pub(crate) const GUEST: &str = "10.77.0.2";
 const HOST: &str = "10.77.0.1/24";
 /// The address that QEMU gives its first network device.
-const GUEST_MAC: &str = "52:54:00:12:34:56";
+pub(crate) const GUEST_MAC: &str = "52:54:00:12:34:56";
 
 /// A network namespace with a tap, removed when this value is dropped.
 pub(crate) struct Namespace {

@@ -52,13 +52,19 @@ pub(crate) fn check_stopped() -> Result<()> {
 ///
 /// The kernel watches the thread that starts the child: start it from one that lives as long as it.
 pub(crate) fn supervised(program: impl AsRef<OsStr>) -> Command {
+    let mut command = accompanied(program);
+    command.process_group(0);
+    command
+}
+
+/// The same in this process's group, for a program that talks to the user in the terminal.
+pub(crate) fn accompanied(program: impl AsRef<OsStr>) -> Command {
     let mut command = Command::new("/proc/self/exe");
     command
         .arg("supervise")
         .arg(std::process::id().to_string())
         .arg("--")
         .arg(program);
-    command.process_group(0);
     command
 }
 

@@ -4,6 +4,8 @@ use std::ffi::OsString;
 use std::path::{Path, PathBuf};
 use std::str::FromStr;
 
+use anyhow::{Context, Result};
+
 use crate::image::Cpu;
 use crate::setup::programs::{self, Program};
 
@@ -84,6 +86,32 @@ impl Cpu {
     }
 }
 
+/// Where RAM begins (hw/arm/virt.c, `VIRT_MEM`).
+const RAM: u64 = 0x4000_0000;
+
+/// Returns where QEMU loads a flat image (hw/arm/boot.c).
+pub(crate) fn load_address(cpu: Cpu, image: &[u8]) -> Result<u64> {
+    // The first page is for QEMU's own boot code.
+    const BOOT_CODE: u64 = 4096;
+    Ok(match cpu {
+        // Of a zImage, which it does not look at.
+        Cpu::Armv7 => RAM + 0x1_0000,
+        Cpu::Aarch64 => match text_offset(image)? {
+            offset @ BOOT_CODE.. => RAM + offset,
+            offset => RAM + (2 << 20) + offset,
+        },
+    })
+}
+
+/// Returns the offset from a 2 MiB boundary that an arm64 image asks for (Linux
+/// Documentation/arch/arm64/booting.rst, `text_offset`).
+fn text_offset(image: &[u8]) -> Result<u64> {
+    let field = image.get(8..16).and_then(|bytes| bytes.try_into().ok());
+    field
+        .map(u64::from_le_bytes)
+        .context("the image ends in its header")
+}
+
 /// QEMU's machine `virt`.
 #[derive(Clone, Debug)]
 pub(crate) struct Machine {
@@ -104,6 +132,8 @@ pub(crate) struct Machine {
     pub(crate) gdb: Option<u16>,
     /// The boot arguments.
     pub(crate) arguments: Vec<String>,
+    /// The file for the frames that it sends and gets.
+    pub(crate) trace: Option<PathBuf>,
     /// More words for QEMU.
     pub(crate) extra: Vec<String>,
 }
@@ -124,6 +154,7 @@ impl Machine {
             virtualization: false,
             network,
             gdb: None,
+            trace: None,
             arguments: Vec::new(),
             extra: Vec::new(),
         }
@@ -152,6 +183,10 @@ impl Machine {
         }
         add("-netdev", self.netdev().into());
         add("-device", "virtio-net-device,netdev=net0".into());
+        if let Some(file) = &self.trace {
+            let dump = "filter-dump,id=trace0,netdev=net0,file=";
+            add("-object", format!("{dump}{}", option_value(file)).into());
+        }
         add("-device", "virtio-rng-device".into());
         add("-global", "virtio-mmio.force-legacy=false".into());
         if let Some(port) = self.gdb {
@@ -171,7 +206,14 @@ impl Machine {
             } => {
                 format!("user,id=net0,hostfwd=tcp:127.0.0.1:{host_port}-:{guest_port}")
             }
-            Network::Tap { name } => format!("tap,id=net0,ifname={name},script=no,downscript=no"),
+            Network::Tap { name } => {
+                // Before QEMU 8.0 filter-dump took virtio's header, which a tap can have, for part of the frame.
+                let plain = match self.trace {
+                    Some(_) => ",vnet_hdr=off",
+                    None => "",
+                };
+                format!("tap,id=net0,ifname={name},script=no,downscript=no{plain}")
+            }
         }
     }
 
@@ -184,6 +226,11 @@ impl Machine {
             .collect::<Vec<_>>()
             .join(" ")
     }
+}
+
+/// A path as the value of an option: in there a comma is written twice.
+fn option_value(path: &Path) -> String {
+    path.to_string_lossy().replace(',', ",,")
 }
 
 /// Quotes a word for the shell where that is needed.
@@ -246,6 +293,16 @@ mod tests {
     }
 
     #[test]
+    fn an_image_is_loaded_where_its_header_asks() {
+        let image = |offset: u64| [&[0; 8], &offset.to_le_bytes()[..]].concat();
+        let address = |offset| load_address(Cpu::Aarch64, &image(offset)).expect("a header");
+        assert_eq!(address(0x1000), 0x4000_1000);
+        assert_eq!(address(0), 0x4020_0000);
+        assert_eq!(load_address(Cpu::Armv7, &[]).ok(), Some(0x4001_0000));
+        assert!(load_address(Cpu::Aarch64, &[0; 15]).is_err());
+    }
+
+    #[test]
     fn a_tap_runs_no_scripts() {
         let machine = Machine::new(
             Cpu::Armv7,
@@ -258,6 +315,21 @@ mod tests {
             machine
                 .shown()
                 .contains("-netdev tap,id=net0,ifname=tap7,script=no,downscript=no")
+        );
+    }
+
+    #[test]
+    fn a_trace_is_of_frames_alone() {
+        let network = Network::Tap {
+            name: "tap7".to_owned(),
+        };
+        let mut machine = Machine::new(Cpu::Armv7, Path::new("a.img"), network);
+        machine.trace = Some("a,b.pcap".into());
+        let shown = machine.shown();
+        assert!(shown.contains(",downscript=no,vnet_hdr=off "), "{shown}");
+        assert!(
+            shown.contains("-object filter-dump,id=trace0,netdev=net0,file=a,,b.pcap "),
+            "{shown}"
         );
     }
 

@@ -82,6 +82,8 @@ pub(crate) struct App {
     pub(crate) package: String,
     /// Only tests start it: it is built by name but not listed.
     pub(crate) hidden: bool,
+    /// The boards on which tests start it, where that is not all.
+    pub(crate) boards: Option<Vec<String>>,
     /// A build script may compile WebAssembly, for which the tool sets up a compiler.
     pub(crate) has_build_script: bool,
 }
@@ -92,6 +94,18 @@ struct AppEntry {
     summary: String,
     #[serde(default)]
     hidden: bool,
+    boards: Option<Vec<String>>,
+}
+
+impl App {
+    /// Returns whether tests start it on `board`: the tests' own guests on machines only, where they do not say
+    /// otherwise.
+    pub(crate) fn is_tested_on(&self, board: &Board) -> bool {
+        match &self.boards {
+            Some(boards) => boards.contains(&board.name),
+            None => board.target.is_some() || !self.hidden,
+        }
+    }
 }
 
 /// The cargo workspace in which the command runs.
@@ -194,6 +208,7 @@ fn app(package: &Package, entry: AppEntry) -> App {
         name,
         summary,
         hidden,
+        boards,
     } = entry;
     let has_build_script = package
         .targets
@@ -204,6 +219,7 @@ fn app(package: &Package, entry: AppEntry) -> App {
         summary,
         package: package.name.to_string(),
         hidden,
+        boards,
         has_build_script,
     }
 }

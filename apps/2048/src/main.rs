@@ -8,7 +8,7 @@ landfall::arguments! {
     port: u16 = 8080,
 }
 
-#[landfall::main]
+#[landfall::main(name = "2048")]
 async fn main(system: landfall::System, arguments: Arguments) -> Result<(), landfall::Error> {
     let listener = system.network()?.bind_tcp(arguments.port).await?;
     app_2048::serve(listener, || system.info()).await

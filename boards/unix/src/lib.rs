@@ -1,4 +1,5 @@
-//! The board `unix`: a process on the developer's machine, with the machine's sockets.
+//! The board `unix`: a process on the developer's machine, with the machine's sockets, or with our own IP
+//! stack on a tap (`tap=NAME`, see `net`).
 //!
 //! Boot arguments are the process's arguments, so `app port=8081` and `app --help` work as one
 //! would expect. Ctrl-C and SIGTERM ask the app to end, which then ends with exit code 0 within a
@@ -6,16 +7,21 @@
 #![forbid(unsafe_code)]
 
 mod console;
+mod net;
 mod signals;
 mod time;
 
-use landfall::{App, CrashReport, Devices, ExitCode, NetworkDevice, Platform, Seed};
-use std::{panic, process};
+use landfall::{
+    App, Card, CrashReport, Devices, ExitCode, NetworkDevice, Platform, Seed,
+    arguments::{Argument, Words},
+};
+use std::{fmt::Display, panic, process};
 
 /// Runs an app in this process.
 pub fn start(app: App) -> ! {
     time::start();
     let arguments: Vec<String> = std::env::args().skip(1).collect();
+    let arguments = arguments.join(" ");
     let mut seed = [0; 32];
     let seed = match getrandom::fill(&mut seed) {
         Ok(()) => Seed::Good(seed),
@@ -24,9 +30,9 @@ pub fn start(app: App) -> ! {
     landfall::run(
         &Unix,
         Devices {
-            arguments: arguments.join(" "),
+            network: network(&arguments),
+            arguments,
             seed,
-            network: NetworkDevice::HostSockets,
             tasks: Vec::new(),
             // Without it, the signals end the process by themselves.
             shutdown: signals::shutdown_requested().ok(),
@@ -34,6 +40,26 @@ pub fn start(app: App) -> ! {
         },
         app,
     )
+}
+
+/// Returns the way to the network that the boot arguments ask for; ends the process where it is not to be had.
+fn network(arguments: &str) -> NetworkDevice {
+    // What is wrong with the line as a whole, the runtime says.
+    let words = Words::parse(arguments).unwrap_or_default();
+    let wanted = match net::Wanted::read(&words) {
+        Ok(Some(wanted)) => wanted,
+        Ok(None) => return NetworkDevice::HostSockets,
+        Err(error) => refuse(&error, ExitCode::Usage),
+    };
+    match net::Tap::open(wanted) {
+        Ok(tap) => NetworkDevice::Cards(vec![Card::new(tap)]),
+        Err(error) => refuse(&error, ExitCode::Failure),
+    }
+}
+
+fn refuse(error: &dyn Display, code: ExitCode) -> ! {
+    eprintln!("{error}");
+    Unix.exit(code)
 }
 
 struct Unix;
@@ -45,6 +71,10 @@ impl Platform for Unix {
 
     fn cpu(&self) -> &'static str {
         std::env::consts::ARCH
+    }
+
+    fn arguments(&self) -> &'static [Argument<'static>] {
+        net::ARGUMENTS
     }
 
     fn now_us(&self) -> u64 {

@@ -74,6 +74,9 @@ fn values_of_each_type() {
         ("ByteSize", "2G", "18014398509481984K"),
         ("Ipv4Choice", "10.0.2.15/24", "10.0.2.15/33"),
         ("LogFilter", "warn,net=debug", "warn,net=loud"),
+        ("SyslogServer", "10.0.2.2", "10.0.2"),
+        ("SyslogServer", "fd00::1", "fd00::1:x"),
+        ("SyslogServer", "[fd00::1]:5514", "10.0.2.2:0"),
         ("LogFilter", "off", ""),
     ] {
         assert_eq!(expected(type_name, good), Ok(()), "{type_name} {good}");

@@ -6,21 +6,23 @@ mod frame;
 
 use proc_macro::TokenStream;
 use quote::quote;
-use syn::{Error, ItemFn, ReturnType, parse_macro_input};
+use syn::{Error, Expr, ExprLit, ItemFn, Lit, MetaNameValue, ReturnType, parse_macro_input};
 
 /// Makes an `async fn` the app that the board starts.
 ///
 /// The function takes a `landfall::System` and, where the app has boot arguments, the `Arguments`
 /// that `landfall::arguments!` declared. It returns a `Result` whose error can be displayed.
+/// `#[landfall::main(name = "…")]` calls the app by another name than its package's.
 ///
 /// # Errors
 /// A compile error that names what is wrong with the function.
 #[proc_macro_attribute]
 pub fn main(attribute: TokenStream, item: TokenStream) -> TokenStream {
     let function = parse_macro_input!(item as ItemFn);
-    if let Err(error) = check(&attribute, &function) {
-        return error.to_compile_error().into();
-    }
+    let name = match name(attribute).and_then(|name| check(&function).map(|()| name)) {
+        Ok(name) => name,
+        Err(error) => return error.to_compile_error().into(),
+    };
     let mut app_function = function.clone();
     app_function.sig.ident = quote::format_ident!("__landfall_main");
     let call = match function.sig.inputs.len() {
@@ -28,9 +30,13 @@ pub fn main(attribute: TokenStream, item: TokenStream) -> TokenStream {
         _ => quote! { ::landfall::App::new(__landfall_main) },
     };
     // Of the app's package: the macro's own are of another.
+    let name = match name {
+        Some(name) => quote! { #name },
+        None => quote! { ::core::env!("CARGO_PKG_NAME") },
+    };
     let call = quote! {
         #call.named(&::landfall::Identity {
-            name: ::core::env!("CARGO_PKG_NAME"),
+            name: #name,
             version: ::core::env!("CARGO_PKG_VERSION"),
         })
     };
@@ -51,14 +57,27 @@ pub fn main(attribute: TokenStream, item: TokenStream) -> TokenStream {
     .into()
 }
 
-fn check(attribute: &TokenStream, function: &ItemFn) -> Result<(), Error> {
-    let signature = &function.sig;
-    if !attribute.is_empty() {
-        return Err(Error::new_spanned(
-            signature,
-            "#[landfall::main] takes no arguments",
-        ));
+/// Reads the attribute's `name = "…"`.
+fn name(attribute: TokenStream) -> Result<Option<Lit>, Error> {
+    if attribute.is_empty() {
+        return Ok(None);
     }
+    let given: MetaNameValue = syn::parse(attribute)?;
+    match given.value {
+        Expr::Lit(ExprLit { lit, .. })
+            if given.path.is_ident("name") && matches!(lit, Lit::Str(_)) =>
+        {
+            Ok(Some(lit))
+        }
+        other => Err(Error::new_spanned(
+            other,
+            "#[landfall::main] takes nothing but name = \"…\"",
+        )),
+    }
+}
+
+fn check(function: &ItemFn) -> Result<(), Error> {
+    let signature = &function.sig;
     if signature.asyncness.is_none() {
         return Err(Error::new_spanned(
             signature,

@@ -6,13 +6,13 @@
 use alloc::format;
 use alloc::string::String;
 use alloc::vec::Vec;
-use core::fmt::{self, Display, Formatter};
 use core::net::{IpAddr, Ipv4Addr, Ipv6Addr, SocketAddr};
 
 use domain::base::iana::{Class, Opcode};
+use domain::base::message::RecordSection;
 use domain::base::message_builder::{AnswerBuilder, AuthorityBuilder};
 use domain::base::{Message, MessageBuilder, Rtype, ToName, Ttl};
-use domain::rdata::{A, Aaaa, AllRecordData};
+use domain::rdata::{A, Aaaa};
 use edge_nal::{UdpReceive, UdpSend};
 use embassy_futures::select::{Either4, select4};
 use embassy_time::{Duration, Instant, Timer};
@@ -53,8 +53,8 @@ pub trait Host {
     /// Returns its addresses on this network.
     fn addresses(&self) -> Vec<IpAddr>;
 
-    /// Waits until they may have changed.
-    fn changed(&self) -> impl Future<Output = ()>;
+    /// Waits until they are others than `known`.
+    fn changed(&self, known: &[IpAddr]) -> impl Future<Output = ()>;
 
     /// Returns whether `peer` is on this network: others have no business to ask (11).
     fn is_near(&self, peer: IpAddr) -> bool;
@@ -97,7 +97,8 @@ where
     let mut buffer = alloc::vec![0; LONGEST_HEARD];
     loop {
         let timer = Timer::at(this.next.unwrap_or(Instant::MAX));
-        match select4(socket.receive(&mut buffer), timer, host.changed(), &mut end).await {
+        let changed = host.changed(&this.addresses);
+        match select4(socket.receive(&mut buffer), timer, changed, &mut end).await {
             Either4::First(received) => {
                 let (length, from) = received?;
                 let heard = buffer.get(..length).map(Message::from_octets);
@@ -169,9 +170,6 @@ impl<'a, H: Host> Responder<'a, H> {
     /// The addresses may have changed.
     fn move_on(&mut self) {
         let addresses = self.host.addresses();
-        if self.addresses == addresses {
-            return;
-        }
         let had_none = core::mem::replace(&mut self.addresses, addresses).is_empty();
         match self.stage {
             Stage::Probing(_) => self.begin(Duration::from_ticks(0)),
@@ -189,7 +187,7 @@ impl<'a, H: Host> Responder<'a, H> {
         match self.stage {
             Stage::Probing(PROBES) => {
                 self.stage = Stage::Telling(0);
-                landfall_log::info!(target: self.log_target, "this machine is {}", Dotted(&self.name));
+                landfall_log::info!(target: self.log_target, "this machine is {}", self.name);
                 self.tick()
             }
             Stage::Probing(asked) => {
@@ -301,8 +299,8 @@ impl<'a, H: Host> Responder<'a, H> {
                 landfall_log::warn!(
                     target: self.log_target,
                     "{} is another machine's name; trying {}",
-                    Dotted(&self.name),
-                    Dotted(&name)
+                    self.name,
+                    name
                 );
                 self.name = name;
             }
@@ -377,15 +375,10 @@ impl<'a, H: Host> Responder<'a, H> {
         let Ok(answers) = message.answer() else {
             return false;
         };
-        let records = answers.flatten();
-        let ours = records.filter(|record| record.owner().name_eq(&self.name));
-        ours.filter_map(|record| {
-            // One that is taken back says nothing (10.1).
-            let lives = record.ttl() > Ttl::from_secs(0);
-            let record = record.to_record::<AllRecordData<_, _>>().ok().flatten()?;
-            address(record.data()).filter(|_| lives)
-        })
-        .any(|address| !self.addresses.contains(&address))
+        // One that is taken back says nothing (10.1).
+        let living = |ttl: Ttl| ttl > Ttl::from_secs(0);
+        self.addresses_in(answers, living)
+            .any(|address| !self.addresses.contains(&address))
     }
 
     /// Returns the addresses that who asks knows already, and will for a while.
@@ -394,43 +387,60 @@ impl<'a, H: Host> Responder<'a, H> {
             return Vec::new();
         };
         let half = Ttl::from_secs(LIFE.as_secs() as u32 / 2);
-        let records = answers.flatten().filter(|record| record.ttl() >= half);
-        records
-            .filter(|record| record.owner().name_eq(&self.name))
-            .filter_map(|record| {
-                let record = record.to_record::<AllRecordData<_, _>>().ok().flatten()?;
-                address(record.data())
-            })
-            .collect()
+        self.addresses_in(answers, |ttl| ttl >= half).collect()
     }
 
     /// Returns what another host wants the name for, in order (8.2).
-    fn rivals(&self, message: &Message<&[u8]>) -> Vec<(u16, Vec<u8>)> {
+    fn rivals(&self, message: &Message<&[u8]>) -> Vec<Claim> {
         let Ok(records) = message.authority() else {
             return Vec::new();
         };
-        let records = records.flatten();
-        let mut rivals: Vec<_> = records
-            .filter(|record| record.owner().name_eq(&self.name))
-            .filter_map(|record| {
-                let record = record.to_record::<AllRecordData<_, _>>().ok().flatten()?;
-                address(record.data()).map(claim)
-            })
-            .collect();
-        rivals.sort_unstable();
-        rivals
+        claims(self.addresses_in(records, |_| true))
     }
 
     /// Returns what this host wants it for, in the same order.
-    fn claims(&self) -> Vec<(u16, Vec<u8>)> {
-        let mut claims: Vec<_> = self.addresses.iter().copied().map(claim).collect();
-        claims.sort_unstable();
-        claims
+    fn claims(&self) -> Vec<Claim> {
+        claims(self.addresses.iter().copied())
+    }
+
+    /// Returns the addresses that records have for the name, with lives that are `good`.
+    fn addresses_in<'m>(
+        &self,
+        records: RecordSection<'m, &'m [u8]>,
+        good: impl Fn(Ttl) -> bool,
+    ) -> impl Iterator<Item = IpAddr> {
+        records.flatten().filter_map(move |record| {
+            let ours = record.owner().name_eq(&self.name) && good(record.ttl());
+            match record.rtype() {
+                Rtype::A if ours => {
+                    let a = record.to_record::<A>().ok().flatten()?;
+                    Some(a.data().addr().into())
+                }
+                Rtype::AAAA if ours => {
+                    let aaaa = record.to_record::<Aaaa>().ok().flatten()?;
+                    Some(aaaa.data().addr().into())
+                }
+                _ => None,
+            }
+        })
     }
 }
 
+/// Type and data of a record that a name is wanted for.
+type Claim = (u16, Vec<u8>);
+
+/// Returns what a name is wanted for, in order.
+fn claims(addresses: impl Iterator<Item = IpAddr>) -> Vec<Claim> {
+    let mut claims: Vec<Claim> = Vec::new();
+    for claim in addresses.map(claim) {
+        let place = claims.partition_point(|known| *known < claim);
+        claims.insert(place, claim);
+    }
+    claims
+}
+
 /// Type and data of an address's record.
-fn claim(address: IpAddr) -> (u16, Vec<u8>) {
+fn claim(address: IpAddr) -> Claim {
     let data = match address {
         IpAddr::V4(address) => address.octets().to_vec(),
         IpAddr::V6(address) => address.octets().to_vec(),
@@ -442,14 +452,6 @@ fn kind(address: IpAddr) -> Rtype {
     match address {
         IpAddr::V4(_) => Rtype::A,
         IpAddr::V6(_) => Rtype::AAAA,
-    }
-}
-
-fn address<O, N>(data: &AllRecordData<O, N>) -> Option<IpAddr> {
-    match data {
-        AllRecordData::A(a) => Some(a.addr().into()),
-        AllRecordData::Aaaa(aaaa) => Some(aaaa.addr().into()),
-        _ => None,
     }
 }
 
@@ -489,13 +491,4 @@ fn full_name(wanted: &str, taken: u32) -> Option<Name> {
     // The name has one label of its own.
     let good = !wanted.is_empty() && !wanted.contains(['.', '\\']);
     good.then(|| Name::from_chars(text.chars()).ok()).flatten()
-}
-
-/// A name as people write it.
-struct Dotted<'a>(&'a Name);
-
-impl Display for Dotted<'_> {
-    fn fmt(&self, f: &mut Formatter<'_>) -> fmt::Result {
-        self.0.fmt(f)
-    }
 }

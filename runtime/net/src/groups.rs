@@ -1,9 +1,9 @@
 //! Multicast groups: which this host is in, and that routers hear of it (IGMPv2, RFC 2236; MLDv2,
 //! RFC 3810). smoltcp makes the reports; it has to be asked for them.
 
+use alloc::vec::Vec;
 use core::net::IpAddr;
 
-use smoltcp::iface::MulticastError;
 use smoltcp::wire::IpAddress;
 
 use crate::Error;
@@ -16,22 +16,58 @@ use crate::stack::Inner;
 const ANSWER_WITHIN: Duration = Duration::from_secs(11);
 const ASK_EVERY: Duration = Duration::from_millis(500);
 
+/// How many groups apps can be in. smoltcp has room for twice as many: IPv6 has some of its own.
+const MOST: usize = 8;
+
 impl Inner {
     /// Adds the UDP socket of `port` to a group.
     pub(crate) fn join(&mut self, port: u16, group: IpAddr) -> Result<(), Error> {
-        let known = group_address(group)?;
-        self.interface
-            .join_multicast_group(known)
-            .map_err(|error| match error {
-                MulticastError::GroupTableFull => Error::TooManyGroups,
-                MulticastError::Unaddressable => Error::InvalidAddress((group, port).into()),
-            })?;
+        let groups = self.groups();
+        if !group.is_multicast() {
+            return Err(Error::InvalidAddress((group, port).into()));
+        }
+        if group.is_ipv6() && cfg!(not(feature = "ipv6")) {
+            return Err(Error::Unsupported);
+        }
+        if !groups.contains(&group) && groups.len() >= MOST {
+            return Err(Error::TooManyGroups);
+        }
         let socket = self.datagrams.get_mut(port).ok_or(Error::Closed)?;
         if !socket.groups.contains(&group) {
             socket.groups.push(group);
         }
-        self.report_groups();
+        self.enter_groups();
         Ok(())
+    }
+
+    /// Returns the groups that sockets are in, each once.
+    fn groups(&self) -> Vec<IpAddr> {
+        let mut groups = Vec::new();
+        for group in self.datagrams.values().flat_map(|socket| &socket.groups) {
+            if !groups.contains(group) {
+                groups.push(*group);
+            }
+        }
+        groups
+    }
+
+    /// Makes the network card a member of the groups that sockets are in, as far as there is an address
+    /// from which to report it, and tells routers.
+    pub(crate) fn enter_groups(&mut self) {
+        let own = self.interface.ip_addrs();
+        let has_4 = own.iter().any(|it| IpAddr::from(it.address()).is_ipv4());
+        let has_6 = own.iter().any(|it| IpAddr::from(it.address()).is_ipv6());
+        for group in self.groups() {
+            let Ok(known) = group_address(group) else {
+                continue;
+            };
+            // There is room for them, and they are groups.
+            let _ = match group.is_ipv4() && has_4 || group.is_ipv6() && has_6 {
+                true => self.interface.join_multicast_group(known),
+                false => self.interface.leave_multicast_group(known),
+            };
+        }
+        self.report_groups();
     }
 
     /// Takes the UDP socket of `port` out of a group.
@@ -44,10 +80,7 @@ impl Inner {
 
     /// Takes this host out of a group that no socket is in any more.
     pub(crate) fn leave_unless_needed(&mut self, group: IpAddr) {
-        let needed = self
-            .datagrams
-            .values()
-            .any(|socket| socket.groups.contains(&group));
+        let needed = self.groups().contains(&group);
         if let (false, Ok(known)) = (needed, group_address(group)) {
             // Fails for what is no group, which is in no socket's list.
             let _ = self.interface.leave_multicast_group(known);
@@ -56,7 +89,7 @@ impl Inner {
     }
 
     /// Tells routers what has changed.
-    pub(crate) fn report_groups(&mut self) {
+    fn report_groups(&mut self) {
         self.groups_due.get_or_insert(Instant::ZERO);
         self.kick(Work::Control);
     }

@@ -83,6 +83,8 @@ pub(crate) struct Ipv6 {
     next_question: Option<Instant>,
     /// An address of ours that somebody is about to take, not knowing.
     defend: Option<Ipv6Addr>,
+    /// Whether others could reach this host when last looked at.
+    was_usable: bool,
 }
 
 impl Ipv6 {
@@ -408,7 +410,8 @@ impl Inner {
             self.count_sent(meter);
             self.ipv6.said(message, now);
         }
-        if self.ipv6.usable().is_some() {
+        let usable = self.ipv6.usable().is_some();
+        if core::mem::replace(&mut self.ipv6.was_usable, usable) != usable {
             self.address_waiters.wake_all();
         }
         self.ipv6.next_time()

@@ -76,6 +76,26 @@ impl Stack {
         })
     }
 
+    /// Waits until the addresses are others than `known`.
+    pub async fn wait_other_addresses(&self, known: &[IpAddr]) {
+        poll_fn(|cx| {
+            if self.addresses() != known {
+                return Poll::Ready(());
+            }
+            self.with(|inner| inner.address_waiters.register(cx.waker()));
+            Poll::Pending
+        })
+        .await;
+    }
+
+    /// Returns whether packets for `peer` need no router.
+    pub fn is_near(&self, peer: IpAddr) -> bool {
+        self.with(|inner| {
+            let peer = inner.reachable(SocketAddr::new(peer, 1));
+            peer.is_ok_and(|peer| inner.next_hop(peer.addr) == Some(peer.addr))
+        })
+    }
+
     /// Returns the name servers, the configured ones first.
     pub fn dns_servers(&self) -> Vec<IpAddr> {
         self.with(|inner| {
@@ -117,6 +137,11 @@ impl Stack {
     /// Returns whether a packet for `remote` would leave through this stack.
     pub fn reaches(&self, remote: SocketAddr) -> bool {
         self.with(|inner| inner.reachable(remote).is_ok())
+    }
+
+    /// Returns a number that nobody can guess who does not know the seed.
+    pub fn random(&self) -> u64 {
+        self.with(Inner::random)
     }
 
     /// Refuses new connections from now on: listeners end with [`Error::ShuttingDown`].
@@ -320,7 +345,6 @@ impl Inner {
         self.address = address;
         self.announcement_due = true;
         self.update_interface();
-        self.address_waiters.wake_all();
     }
 
     /// Tells smoltcp of this host's addresses and routers.
@@ -352,7 +376,8 @@ impl Inner {
             }
         }
         #[cfg(feature = "multicast")]
-        self.report_groups();
+        self.enter_groups();
+        self.address_waiters.wake_all();
         for id in self.connections.ids() {
             self.mark(Work::Tcp(id));
         }

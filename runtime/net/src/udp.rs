@@ -145,6 +145,15 @@ impl UdpSocket {
         self.port
     }
 
+    /// Sets how many routers a datagram may pass, plus one; it is 64 otherwise.
+    pub fn set_hop_limit(&self, limit: core::num::NonZeroU8) {
+        self.stack.with(|inner| {
+            if let Some(datagrams) = inner.datagrams.get_mut(self.port) {
+                datagrams.socket_mut().set_hop_limit(Some(limit.get()));
+            }
+        });
+    }
+
     /// Waits for a datagram and returns its length and sender. One that is longer than `data` is
     /// dropped and is an error.
     pub async fn receive_from(&self, data: &mut [u8]) -> Result<(usize, SocketAddr), Error> {

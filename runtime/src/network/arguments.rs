@@ -108,6 +108,16 @@ pub(crate) const DNS: &[Argument<'static>] = &[argument!(
     "name servers to ask first, such as 9.9.9.9 or 9.9.9.9,2620:fe::9"
 )];
 
+/// The own name.
+#[cfg(feature = "mdns")]
+pub(crate) const NAME: &[Argument<'static>] = &[argument!(
+    "R",
+    "name",
+    "String",
+    "the app's",
+    "this machine's name: others on its network find it as NAME.local; off for none"
+)];
+
 impl NetworkArguments {
     /// Reads those of the card of that number.
     pub(crate) fn read(words: &Words, card: usize) -> Result<Self, ArgumentError> {

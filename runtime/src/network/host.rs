@@ -144,3 +144,17 @@ impl From<io::Error> for Error {
         error(format!("{cause}"), &cause)
     }
 }
+
+/// Asks the host's resolver.
+#[cfg(feature = "dns")]
+pub(super) async fn resolve(name: &str) -> Result<alloc::vec::Vec<IpAddr>, Error> {
+    use edge_nal::{AddrType, Dns};
+    let address = Stack::new()
+        .get_host_by_name(name, AddrType::Either)
+        .await
+        .map_err(|cause| Error::Name {
+            name: name.into(),
+            why: format!("{cause}"),
+        })?;
+    Ok(alloc::vec![address])
+}

@@ -7,6 +7,10 @@ pub(crate) mod arguments;
 #[cfg(not(target_os = "none"))]
 mod host;
 mod listener;
+#[cfg(feature = "mdns")]
+mod name;
+#[cfg(feature = "dns")]
+mod resolve;
 mod socket;
 mod udp;
 
@@ -58,6 +62,13 @@ impl NetworkArguments {
         #[cfg(target_os = "none")]
         {
             config.free_memory = Some(crate::heap::free_bytes);
+        }
+        // A host does not say how much is free: all connections together stay below this.
+        #[cfg(not(target_os = "none"))]
+        {
+            config.free_memory = Some(|| 512 << 20);
+            config.roomy_buffer = 65_535;
+            config.max_connections = 4000;
         }
         config
     }

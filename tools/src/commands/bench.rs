@@ -5,6 +5,7 @@
 
 mod boot;
 mod load;
+mod process;
 mod size;
 mod subject;
 mod table;
@@ -12,7 +13,7 @@ mod xen;
 
 use std::process::ExitCode;
 
-use anyhow::{Result, bail};
+use anyhow::Result;
 
 use self::subject::Subject;
 use self::table::{Table, grouped};
@@ -21,7 +22,7 @@ use crate::cargo::Compilers;
 use crate::image::Cpu;
 use crate::lab::parts::Parts;
 use crate::lab::platform::Architecture;
-use crate::process;
+use crate::process::check_stopped;
 use crate::registry::{App, Board, Loader, Workspace};
 use crate::setup::programs;
 
@@ -39,13 +40,15 @@ const DIRECTIONS: [(&str, Option<&str>); 2] = [
 /// Prints a table in Markdown on standard output and what it is doing on standard error. Beside the apps stands
 /// a minimal Linux guest of the same machine or Xen. On boards virt and virt-armv7 the load needs root: it runs
 /// over a tap in a network namespace, which this command makes and removes. On boards xenvm and cubieboard2
-/// everything happens in the Xen lab.
+/// everything happens in the Xen lab. On board unix only the load is measured, of a process on this machine's sockets
+/// and of one on a tap.
 #[derive(Debug, clap::Args)]
 #[command(after_help = "Examples:\n  \
     cargo landfall bench                    all apps; some minutes\n  \
     cargo landfall bench hello --quick      shorter runs, for a first impression\n  \
     cargo landfall bench --board xenvm      as guests of Xen\n  \
     cargo landfall bench --board virt-armv7 --quick\n  \
+    cargo landfall bench hello --board unix --quick\n  \
     cargo landfall bench > measured.md      keep the table")]
 pub(crate) struct Arguments {
     /// The apps to measure [default: all]
@@ -98,15 +101,10 @@ pub(crate) fn run(arguments: &Arguments) -> Result<ExitCode> {
             .collect::<Result<_>>()?,
     };
     let board = workspace.board(&arguments.board)?;
-    let Some(cpu) = board.cpu() else {
-        bail!(
-            "board {} is this machine: measure it with your own tools, or add --board virt",
-            board.name
-        );
-    };
-    let table = match board.loader {
-        Some(Loader::Xl) => xen::measure(&workspace, &board, cpu, apps, effort)?,
-        None => measure_machine(&workspace, &board, cpu, apps, effort)?,
+    let table = match (board.cpu(), board.loader) {
+        (None, _) => process::measure(&workspace, &board, apps, effort)?,
+        (Some(cpu), Some(Loader::Xl)) => xen::measure(&workspace, &board, cpu, apps, effort)?,
+        (Some(cpu), None) => measure_machine(&workspace, &board, cpu, apps, effort)?,
     };
     print!("{table}");
     Ok(ExitCode::SUCCESS)
@@ -131,7 +129,7 @@ fn measure_machine(
         size::measure(&mut column, workspace, &app, &image)?;
         boot::measure(&mut column, &subject, effort)?;
         load::measure(&mut column, &subject, effort)?;
-        process::check_stopped()?;
+        check_stopped()?;
     }
     let bulk = build::build(&mut compilers, &workspace.app(BULK)?, board, &folder)?;
     let bulk = Subject::landfall(cpu, &bulk.path);

@@ -233,6 +233,7 @@ mod tests {
             summary: String::new(),
             package: String::new(),
             hidden: false,
+            boards: None,
             has_build_script: false,
         };
         let board = Board {

@@ -5,6 +5,7 @@ mod bench;
 mod boards;
 mod build;
 mod burst;
+mod debug;
 mod decode;
 mod doctor;
 mod lab;
@@ -15,6 +16,7 @@ mod run_xen;
 mod size;
 mod supervise;
 mod test;
+mod trace;
 mod xl;
 
 use std::process::ExitCode;
@@ -34,6 +36,8 @@ pub(crate) enum Command {
     New(new::Arguments),
     Build(build::Arguments),
     Run(run::Arguments),
+    Debug(debug::Arguments),
+    Trace(trace::Arguments),
     Test(test::Arguments),
     Bench(bench::Arguments),
     Size(size::Arguments),
@@ -62,6 +66,8 @@ pub(crate) fn run(command: Command) -> Result<ExitCode> {
         Command::New(arguments) => new::run(&arguments),
         Command::Build(arguments) => build::run(&arguments),
         Command::Run(arguments) => run::run(arguments),
+        Command::Debug(arguments) => debug::run(&arguments),
+        Command::Trace(arguments) => trace::run(arguments),
         Command::Test(arguments) => test::run(&arguments),
         Command::Bench(arguments) => bench::run(&arguments),
         Command::Size(arguments) => size::run(&arguments),

@@ -1,7 +1,7 @@
 //! `cargo landfall run`: builds an app, starts it on a board and says where it can be opened.
 
 use std::net::{Ipv4Addr, SocketAddr, TcpListener};
-use std::path::Path;
+use std::path::{Path, PathBuf};
 use std::process::{Command, ExitCode};
 use std::time::Duration;
 
@@ -10,6 +10,7 @@ use anyhow::{Context, Result, bail, ensure};
 use super::build::{self, Image};
 use super::run_xen;
 use crate::arguments::{self, Next};
+use crate::capture::Capture;
 use crate::cargo::Compilers;
 use crate::console::Console;
 use crate::guest::{Answer, Guest};
@@ -17,7 +18,7 @@ use crate::image::Cpu;
 use crate::lab::platform::Architecture;
 use crate::process::{self, supervised};
 use crate::qemu::{GUEST_PORT, Machine, MemorySize, Network};
-use crate::registry::{Loader, Workspace};
+use crate::registry::{App, Board, Loader, Workspace};
 use crate::xl::Bridge;
 
 /// Builds an app, starts it and prints its URL when it answers
@@ -38,15 +39,23 @@ use crate::xl::Bridge;
     cargo landfall run hello --board virt --port 0           on any free port\n  \
     cargo landfall run hello --board virt --memory 8M -- log=info,net=debug\n  \
     cargo landfall run hello --board virt --tap tap0 -- ip=10.0.0.2/24 gateway=10.0.0.1\n  \
+    cargo landfall run hello --tap tap0                      a process with an IP stack of its own\n  \
     cargo landfall run 2048 --board virt -- --help           the app's boot arguments")]
 pub(crate) struct Arguments {
     /// The app, as `cargo landfall apps` lists it
-    app: String,
+    pub(super) app: String,
     /// The board, as `cargo landfall boards` lists it
     #[arg(long, default_value = "unix")]
-    board: String,
+    pub(super) board: String,
     #[command(flatten)]
-    options: Options,
+    pub(super) options: Options,
+    #[command(flatten)]
+    pub(super) words: Words,
+}
+
+/// What the guest is told.
+#[derive(Debug, clap::Args)]
+pub(super) struct Words {
     /// Boot arguments for the guest, such as log=debug; --help lists those that there are
     #[arg(last = true, value_name = "KEY=VALUE", value_parser = boot_word)]
     words: Vec<String>,
@@ -58,7 +67,7 @@ pub(crate) struct Options {
     /// The port of this machine at which the app is reached; 0 takes any free one
     #[arg(long, default_value_t = GUEST_PORT)]
     pub(super) port: u16,
-    /// A boot argument, for scripts that build a command line piece by piece
+    /// A boot argument, where the words behind -- are for another program
     #[arg(long = "arg", hide = true, value_name = "KEY=VALUE", value_parser = boot_argument)]
     pub(super) arguments: Vec<String>,
     /// The deadline for the first answer; 0 waits for ever
@@ -68,6 +77,9 @@ pub(crate) struct Options {
     pub(super) machine: MachineOptions,
     #[command(flatten)]
     pub(super) lab: LabOptions,
+    /// The file for the frames on the guest's network, where the command keeps them.
+    #[arg(skip)]
+    pub(super) trace: Option<PathBuf>,
 }
 
 /// What only the Xen lab has.
@@ -103,6 +115,9 @@ pub(crate) fn given<const COUNT: usize>(
         .map(|(_, name)| name)
 }
 
+/// The option of machines that a process has, too.
+const TAP: &str = "--tap";
+
 /// What only a machine has.
 #[derive(Debug, clap::Args)]
 #[command(next_help_heading = "Options for boards that are machines")]
@@ -110,12 +125,10 @@ pub(super) struct MachineOptions {
     /// The guest's memory, such as 6M or 2G [default: 64M; on Xen: 32M]
     #[arg(long, value_name = "SIZE")]
     pub(super) memory: Option<MemorySize>,
-    /// Connect the guest to this tap device instead of forwarding a port
+    /// Connect the guest to this tap device instead of forwarding a port; on board unix, too: the process then has
+    /// an IP stack of its own
     #[arg(long, value_name = "NAME")]
-    tap: Option<String>,
-    /// Wait for a debugger before the first instruction
-    #[arg(long, value_name = "PORT", num_args = 0..=1, require_equals = true, default_missing_value = "1234")]
-    gdb: Option<u16>,
+    pub(super) tap: Option<String>,
     /// The version of the interrupt controller [default: 3; virt-armv7: 2]
     #[arg(long, value_name = "VERSION", value_parser = clap::value_parser!(u8).range(2..=3))]
     pub(super) gic: Option<u8>,
@@ -135,8 +148,7 @@ impl MachineOptions {
     pub(super) fn given(&self) -> impl Iterator<Item = &'static str> {
         given([
             (self.memory.is_some(), "--memory"),
-            (self.tap.is_some(), "--tap"),
-            (self.gdb.is_some(), "--gdb"),
+            (self.tap.is_some(), TAP),
             (self.gic.is_some(), "--gic"),
             (self.cpu.is_some(), "--cpu"),
             (self.virtualization, "--virtualization"),
@@ -147,7 +159,7 @@ impl MachineOptions {
 
 /// Builds and starts.
 pub(crate) fn run(mut arguments: Arguments) -> Result<ExitCode> {
-    let words = std::mem::take(&mut arguments.words);
+    let words = std::mem::take(&mut arguments.words.words);
     arguments.options.add_arguments(words);
     let workspace = Workspace::load()?;
     let app = workspace.app(&arguments.app)?;
@@ -156,29 +168,40 @@ pub(crate) fn run(mut arguments: Arguments) -> Result<ExitCode> {
     if board.loader == Some(Loader::Xl) {
         return run_xen::run(&workspace, &app, &board, options);
     }
+    let (image, port) = build_to_run(&workspace, &app, &board, options)?;
+    if board.target.is_none() {
+        options.run_process(&image, port)
+    } else {
+        options.run_machine(&image, port, workspace.root())
+    }
+}
+
+/// Builds an image that is started on this machine; returns it with the port at which it will be reached.
+pub(super) fn build_to_run(
+    workspace: &Workspace,
+    app: &App,
+    board: &Board,
+    options: &Options,
+) -> Result<(Image, u16)> {
     if let Some(name) = options.lab.given() {
         bail!("{name} is for guests of the Xen lab: add --board xenvm");
     }
     // Before the build: a mistake in the options should not cost its time.
     let port = options.free_port(board.target.is_none())?;
-    match (board.cpu(), options.machine.given().next()) {
+    match (
+        board.cpu(),
+        options.machine.given().find(|name| *name != TAP),
+    ) {
         (None, Some(name)) => {
             bail!("{name} is for machines, and board unix is a process: add --board virt")
         }
         (None, None) => {}
         (Some(cpu), _) => drop(cpu.qemu().get()?),
     }
-    let image = build::build(
-        &mut Compilers::new(&workspace).with_defmt(options.machine.defmt),
-        &app,
-        &board,
-        &build::images_folder(&workspace, &board),
-    )?;
-    if board.target.is_none() {
-        options.run_process(&image, port)
-    } else {
-        options.run_machine(&image, port, workspace.root())
-    }
+    let folder = build::images_folder(workspace, board);
+    let mut compilers = Compilers::new(workspace).with_defmt(options.machine.defmt);
+    let image = build::build(&mut compilers, app, board, &folder)?;
+    Ok((image, port))
 }
 
 impl Options {
@@ -200,14 +223,31 @@ impl Options {
         }
         arguments::check(&image.path, &self.arguments)?;
         let mut command = supervised(&image.path);
-        command.arg(format!("port={port}"));
-        command.args(
-            self.arguments
-                .iter()
-                .filter(|argument| !argument.starts_with("port=")),
-        );
+        command.args(self.process_arguments(port));
+        let tap = self.machine.tap.as_deref();
+        let answer = match tap {
+            Some(_) => Answer::OnConsole,
+            None => Answer::At(local(port)),
+        };
+        // The capture ends after the process, which says its last words on the tap.
+        let _capture = match (tap, &self.trace) {
+            (Some(tap), Some(file)) => Some(Capture::start(tap, file)?),
+            _ => None,
+        };
         let mut guest = Guest::start(&mut command, Console::default(), false)?;
-        self.serve(&mut guest, Answer::At(local(port)))
+        self.serve(&mut guest, answer)
+    }
+
+    /// The words for a process: on a tap the port is its own affair.
+    pub(super) fn process_arguments(&self, port: u16) -> Vec<String> {
+        if let Some(tap) = &self.machine.tap {
+            let tap = format!("tap={tap}");
+            return std::iter::once(tap).chain(self.arguments.clone()).collect();
+        }
+        let others = self.arguments.iter().filter(|it| !it.starts_with("port="));
+        std::iter::once(format!("port={port}"))
+            .chain(others.cloned())
+            .collect()
     }
 
     /// Starts an image in QEMU.
@@ -219,12 +259,6 @@ impl Options {
         let machine = self.machine(cpu, &image.path, port);
         let mut command = supervised(cpu.qemu().get()?);
         command.args(machine.words());
-        if let Some(port) = machine.gdb {
-            let elf = image.elf.display();
-            eprintln!(
-                "gdb: the guest waits; gdb-multiarch {elf} -ex 'target remote 127.0.0.1:{port}'"
-            );
-        }
         let answer = match machine.network {
             Network::User { .. } => Answer::At(local(port)),
             Network::Tap { .. } => Answer::OnConsole,
@@ -240,7 +274,7 @@ impl Options {
         Ok(ExitCode::SUCCESS)
     }
 
-    fn machine(&self, cpu: Cpu, image: &Path, port: u16) -> Machine {
+    pub(super) fn machine(&self, cpu: Cpu, image: &Path, port: u16) -> Machine {
         let options = &self.machine;
         let network = match &options.tap {
             Some(name) => Network::Tap { name: name.clone() },
@@ -254,15 +288,13 @@ impl Options {
         machine.gic = options.gic.unwrap_or(machine.gic);
         machine.cpu = options.cpu.clone().unwrap_or(machine.cpu);
         machine.virtualization = options.virtualization;
-        machine.gdb = options.gdb;
+        machine.trace.clone_from(&self.trace);
         machine.arguments.clone_from(&self.arguments);
         machine
     }
 
-    /// A guest under a debugger may take its time.
     pub(super) fn deadline(&self) -> Option<Duration> {
-        let endless = self.timeout == 0 || self.machine.gdb.is_some();
-        (!endless).then(|| Duration::from_secs(self.timeout))
+        (self.timeout > 0).then(|| Duration::from_secs(self.timeout))
     }
 
     /// The port at which the guest listens: its boot argument `port`.
@@ -288,9 +320,6 @@ impl Options {
         } else {
             self.port
         };
-        if let Some(gdb) = self.machine.gdb {
-            reserve(Ipv4Addr::LOCALHOST, gdb, "--gdb=PORT")?;
-        }
         let address = if process {
             Ipv4Addr::UNSPECIFIED
         } else {
@@ -301,7 +330,7 @@ impl Options {
 }
 
 /// Returns `port`, or a free one for 0.
-fn reserve(address: Ipv4Addr, port: u16, instead: &str) -> Result<u16> {
+pub(super) fn reserve(address: Ipv4Addr, port: u16, instead: &str) -> Result<u16> {
     let listener = TcpListener::bind((address, port)).with_context(|| match port {
         0 => "there is no free port".to_owned(),
         port => format!("port {port} of this machine cannot be used; try another with {instead}"),
@@ -348,7 +377,7 @@ mod tests {
 
     #[test]
     fn what_follows_two_dashes_is_for_the_guest() {
-        let words = |words: &[&str]| parse(words).map(|arguments| arguments.words);
+        let words = |words: &[&str]| parse(words).map(|arguments| arguments.words.words);
         let given = words(&["--board", "virt", "--", "log=debug", "--help"]);
         assert_eq!(given.expect("good words"), ["log=debug", "--help"]);
         assert!(words(&["--", "--gic"]).is_err());
@@ -386,12 +415,10 @@ mod tests {
             "--virtualization",
             "--arg",
             "port=81",
-            "--gdb",
         ]);
         assert_eq!(machine.memory, MemorySize(6));
         assert_eq!(machine.gic, 2);
         assert!(machine.virtualization);
-        assert_eq!(machine.gdb, Some(1234));
         assert_eq!(
             machine.network,
             Network::User {
@@ -411,6 +438,27 @@ mod tests {
         ] {
             assert!(parse(&bad).is_err(), "{bad:?}");
         }
+    }
+
+    #[test]
+    fn a_process_is_told_its_port_or_its_tap() {
+        let words = |words: &[&str]| {
+            let options = parse(words).expect("good words").options;
+            options.process_arguments(81).join(" ")
+        };
+        assert_eq!(
+            words(&["--arg", "log=off", "--arg", "port=9"]),
+            "port=81 log=off"
+        );
+        let tap = [
+            "--tap",
+            "tap0",
+            "--arg",
+            "ip=10.0.0.2/24",
+            "--arg",
+            "port=9",
+        ];
+        assert_eq!(words(&tap), "tap=tap0 ip=10.0.0.2/24 port=9");
     }
 
     #[test]
@@ -444,6 +492,5 @@ mod tests {
         let deadline = |words: &[&str]| parse(words).expect("good words").options.deadline();
         assert_eq!(deadline(&[]), Some(Duration::from_secs(60)));
         assert_eq!(deadline(&["--timeout", "0"]), None);
-        assert_eq!(deadline(&["--gdb"]), None);
     }
 }

@@ -60,6 +60,18 @@ pub(crate) const IP: Program = Program {
     package: "iproute2",
     what: "the network tool ip (for taps)",
 };
+/// Debugs processes of this machine and guests in QEMU.
+pub(crate) const GDB: Program = Program {
+    name: "gdb-multiarch",
+    package: "gdb-multiarch",
+    what: "the debugger gdb, for the CPUs of all boards",
+};
+/// Gives addresses to the guests of the tests.
+pub(crate) const DNSMASQ: Program = Program {
+    name: "dnsmasq",
+    package: "dnsmasq-base",
+    what: "the DHCP and DNS server dnsmasq (for the tests)",
+};
 /// Reaches Xen hosts.
 pub(crate) const SSH: Program = Program {
     name: "ssh",
@@ -68,7 +80,18 @@ pub(crate) const SSH: Program = Program {
 };
 
 /// Every program that some command needs.
-pub(crate) const ALL: [Program; 8] = [QEMU, QEMU_32, BROWSER, BROWSER_DRIVER, WRK, IPERF3, IP, SSH];
+pub(crate) const ALL: [Program; 10] = [
+    QEMU,
+    QEMU_32,
+    BROWSER,
+    BROWSER_DRIVER,
+    WRK,
+    IPERF3,
+    IP,
+    GDB,
+    DNSMASQ,
+    SSH,
+];
 
 impl Program {
     /// Returns where the program is, if it is installed.

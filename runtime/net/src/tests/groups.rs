@@ -84,6 +84,26 @@ fn members_get_what_is_for_the_group_and_routers_hear_of_them() {
     });
 }
 
+/// Without an address there is nobody to report it from; the report is made up for.
+#[test]
+fn a_group_that_was_joined_early_is_reported_late() {
+    let pair = Pair::new(Faults::default());
+    let (server, wire) = (pair.server.clone(), pair.wire.clone());
+    pair.world.run(async move {
+        let own = server.address();
+        server.with(|inner| inner.set_address(None));
+        wire.record();
+        let member = server.bind_udp(5353).unwrap();
+        member.join(GROUP.into()).unwrap();
+        clock::sleep_ms(10).await;
+        assert_eq!(reports(&wire.recorded()), []);
+        wire.record();
+        server.with(|inner| inner.set_address(own));
+        clock::sleep_ms(10).await;
+        assert_eq!(reports(&wire.recorded()), [(0x16, GROUP)]);
+    });
+}
+
 #[test]
 fn what_is_no_group_is_refused_and_there_is_an_end_to_groups() {
     let pair = Pair::new(Faults::default());

@@ -26,20 +26,50 @@ const HOW_LOAD: &str = "`wrk -t1` over a tap, keep-alive; this machine";
 const HOW_BULK: &str = "`iperf3` over a tap, one stream, received; this machine";
 const HOW_BURST: &str = "opened at once, each asks for `/` and stays open; over a tap";
 
+/// What serves in a namespace.
+pub(super) trait Server {
+    /// The command that starts it there.
+    fn command(&self, namespace: &Namespace) -> Result<Command>;
+    /// Where clients in the namespace find it.
+    fn host(&self) -> &str;
+    /// How long it may take to serve.
+    fn deadline(&self) -> Duration;
+}
+
+impl Server for Subject {
+    fn command(&self, namespace: &Namespace) -> Result<Command> {
+        let network = Network::Tap {
+            name: TAP.to_owned(),
+        };
+        let mut command = namespace.command(self.cpu.qemu().get()?)?;
+        command.args(self.machine(network, &GUEST_ARGUMENTS).words());
+        Ok(command)
+    }
+
+    fn host(&self) -> &str {
+        GUEST
+    }
+
+    fn deadline(&self) -> Duration {
+        self.deadline
+    }
+}
+
 /// Measures requests of one system.
-pub(super) fn measure(column: &mut Column<'_>, subject: &Subject, effort: Effort) -> Result<()> {
+pub(super) fn measure(column: &mut Column<'_>, server: &dyn Server, effort: Effort) -> Result<()> {
     if let Some(obstacle) = Namespace::obstacle() {
         column.add("load", obstacle, HOW_LOAD);
         return Ok(());
     }
     let namespace = Namespace::new()?;
-    let mut guest = start(&namespace, subject)?;
+    let mut guest = start(&namespace, server)?;
     for connections in CONNECTIONS {
         column.announce(&format!(
             "{connections} connections for {} s",
             effort.load_seconds
         ));
-        let load = wrk(&namespace, &mut guest, connections, effort.load_seconds)?;
+        let url = format!("http://{}:{GUEST_PORT}/", server.host());
+        let load = wrk(&namespace, &mut guest, connections, effort, &url)?;
         column.add(
             &format!("requests/s (connections: {connections})"),
             load,
@@ -47,20 +77,16 @@ pub(super) fn measure(column: &mut Column<'_>, subject: &Subject, effort: Effort
         );
     }
     column.announce(&format!("{BURST} connections at once"));
-    let burst = burst(&namespace, &mut guest)?;
+    let burst = burst(&namespace, &mut guest, server.host())?;
     column.add(&format!("{BURST} connections at once"), burst, HOW_BURST);
     Ok(())
 }
 
 /// Starts the image inside and waits until it listens.
-fn start(namespace: &Namespace, subject: &Subject) -> Result<Guest> {
-    let network = Network::Tap {
-        name: TAP.to_owned(),
-    };
-    let machine = subject.machine(network, &GUEST_ARGUMENTS);
-    let mut command = namespace.command(subject.cpu.qemu().get()?)?;
-    let mut guest = Guest::start(command.args(machine.words()), Console::default(), true)?;
-    let deadline = Instant::now() + subject.deadline;
+fn start(namespace: &Namespace, server: &dyn Server) -> Result<Guest> {
+    let mut command = server.command(namespace)?;
+    let mut guest = Guest::start(&mut command, Console::default(), true)?;
+    let deadline = Instant::now() + server.deadline();
     while guest.console.url().is_none() {
         process::check_stopped()?;
         guest.pump(Duration::from_millis(20));
@@ -84,10 +110,17 @@ fn alive(guest: &mut Guest) -> Result<()> {
 }
 
 /// Runs wrk; returns "1,234 (errors: none)".
-fn wrk(namespace: &Namespace, guest: &mut Guest, connections: u32, seconds: u64) -> Result<String> {
+fn wrk(
+    namespace: &Namespace,
+    guest: &mut Guest,
+    connections: u32,
+    effort: Effort,
+    url: &str,
+) -> Result<String> {
     let mut command = namespace.command(programs::WRK.get()?)?;
+    let seconds = effort.load_seconds;
     command.args(["-t1", &format!("-c{connections}"), &format!("-d{seconds}s")]);
-    command.arg(format!("http://{GUEST}:{GUEST_PORT}/"));
+    command.arg(url);
     summary(&client(command, guest)?)
 }
 
@@ -141,16 +174,16 @@ pub(super) fn rated(rate: f64, errors: &[String]) -> String {
 }
 
 /// Measures bulk TCP both ways, of a system that answers iperf3's client.
-pub(super) fn bulk(column: &mut Column<'_>, subject: &Subject, effort: Effort) -> Result<()> {
+pub(super) fn bulk(column: &mut Column<'_>, server: &dyn Server, effort: Effort) -> Result<()> {
     if Namespace::obstacle().is_some() {
         return Ok(());
     }
     let namespace = Namespace::new()?;
-    let mut guest = start(&namespace, subject)?;
+    let mut guest = start(&namespace, server)?;
     for (measure, option) in DIRECTIONS {
         column.announce(measure);
         let mut command = namespace.command(programs::IPERF3.get()?)?;
-        command.args(["--json", "--client", GUEST, "--time"]);
+        command.args(["--json", "--client", server.host(), "--time"]);
         command.arg(effort.load_seconds.to_string()).args(option);
         let report = client(command, &mut guest)?;
         // iperf3's server, one that Linux runs, refuses a client that comes at once after another.
@@ -172,8 +205,8 @@ pub(super) fn megabits(report: &str) -> Result<u64> {
     Ok((rate.with_context(complaint)? / 1e6).round() as u64)
 }
 
-fn burst(namespace: &Namespace, guest: &mut Guest) -> Result<String> {
-    let address = format!("{GUEST}:{GUEST_PORT}");
+fn burst(namespace: &Namespace, guest: &mut Guest, host: &str) -> Result<String> {
+    let address = format!("{host}:{GUEST_PORT}");
     let output = namespace.own_output(&["burst", &address, &BURST.to_string()])?;
     guest.pump(Duration::from_millis(20));
     let burst: Burst = serde_json::from_str(&output).context("the burst printed no result")?;

@@ -70,6 +70,8 @@ impl Bench {
             programs::BROWSER,
             programs::BROWSER_DRIVER,
             programs::IP,
+            programs::GDB,
+            programs::DNSMASQ,
             programs::SSH,
         ])?;
         sshd::get()?;
@@ -175,11 +177,7 @@ impl Bench {
         let boards = self.workspace.boards()?;
         let mut count = Count::default();
         for app in self.workspace.apps_and_guests()? {
-            // The tests' own guests make sense on machines only.
-            for board in boards
-                .iter()
-                .filter(|board| board.target.is_some() || !app.hidden)
-            {
+            for board in boards.iter().filter(|board| app.is_tested_on(board)) {
                 let folder = self.images.join(&board.name);
                 let image = build::build(&mut self.compilers, &app, board, &folder)?;
                 println!("{:>9} bytes  {}", image.bytes, image.path.display());
