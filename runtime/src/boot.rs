@@ -104,7 +104,6 @@ fn start(
     let known = [
         app.arguments,
         COMMON,
-        logging::ARGUMENTS,
         platform.arguments(),
         network::arguments::IPV4[..cards].as_flattened(),
         #[cfg(feature = "ipv6")]
@@ -113,6 +112,7 @@ fn start(
         if_cards(cards, network::arguments::DNS),
         #[cfg(feature = "mdns")]
         if_cards(cards, network::arguments::NAME),
+        logging::ARGUMENTS,
     ];
     if asks_for_help(&devices.arguments) {
         arguments::help(&known, |text| platform.write(text));
@@ -120,7 +120,7 @@ fn start(
     }
     let words = Words::parse(&devices.arguments)?;
     words.check(&known)?;
-    logging::configure(platform, &words)?;
+    logging::configure(platform, app.identity, &words)?;
     if let Seed::Weak(_) = devices.seed {
         warn!(target: "entropy", "no source of entropy was found: random numbers can be guessed");
     }
@@ -145,6 +145,8 @@ fn start(
     );
     #[cfg(feature = "mdns")]
     take_name(&system, &words)?;
+    #[cfg(feature = "syslog")]
+    logging::syslog::start(&system, &words)?;
     let running = (app.start)(system.clone(), &words)?;
     if let Some(asked) = devices.shutdown {
         spawner.spawn(shutdown::obey(asked, system.clone()));

@@ -114,6 +114,8 @@ pub(crate) async fn finish(system: &System, ended: Result<(), String>) {
     if let Ok(network) = system.network() {
         drain(&network).await;
     }
+    #[cfg(feature = "syslog")]
+    crate::logging::syslog::drain().await;
     system.platform().exit(code)
 }
 

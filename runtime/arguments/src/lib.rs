@@ -20,7 +20,7 @@ mod value;
 pub use find::find;
 pub use log_filter::LogFilter;
 pub use network::{Ipv4Choice, Ipv6Choice, NameServers};
-pub use value::{ArgumentValue, ByteSize, expected};
+pub use value::{ArgumentValue, ByteSize, SyslogServer, expected};
 
 use alloc::{borrow::ToOwned, string::String, vec::Vec};
 use core::fmt;

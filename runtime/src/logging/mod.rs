@@ -1,14 +1,18 @@
 //! Log lines on the console, as plain text: `[    1.234567] INFO  net: …`.
 //!
 //! `log=` says which, by module. With feature `log-history` the last of them, and of finer ones, are kept
-//! too (`history`). With feature `defmt` the console has frames instead of text (`frames`).
+//! too (`history`). With feature `syslog` they go to a server, too (`syslog`). With feature `defmt` the console has frames instead of text (`frames`).
 
 #[cfg(feature = "defmt")]
 mod frames;
 #[cfg(feature = "log-history")]
 pub(crate) mod history;
 
+#[cfg(feature = "syslog")]
+pub(crate) mod syslog;
+
 use crate::{
+    Identity,
     arguments::{Argument, ArgumentError, LogFilter, Words},
     platform::{self, Platform},
 };
@@ -23,6 +27,8 @@ use log::{Log, Metadata, Record};
 pub(crate) const ARGUMENTS: &[Argument<'static>] = &[
     #[cfg(feature = "log-history")]
     history::ARGUMENT,
+    #[cfg(feature = "syslog")]
+    syslog::ARGUMENT,
 ];
 
 /// What the console shows; until the arguments are read, what is `info` or worse.
@@ -40,6 +46,10 @@ impl Log for Lines {
         let Some(platform) = platform::get().filter(|_| shown || kept) else {
             return;
         };
+        #[cfg(feature = "syslog")]
+        if shown {
+            syslog::keep(platform, record);
+        }
         #[cfg(feature = "defmt")]
         if shown {
             landfall_log::frame(record);
@@ -117,6 +127,7 @@ fn set_filter(filter: LogFilter) {
 /// Logs as the arguments say from now on.
 pub(crate) fn configure(
     platform: &'static dyn Platform,
+    app: &'static Identity,
     words: &Words,
 ) -> Result<(), ArgumentError> {
     if let Some(filter) = words.value("log")? {
@@ -124,7 +135,8 @@ pub(crate) fn configure(
     }
     #[cfg(feature = "log-history")]
     history::configure(platform, words)?;
-    #[cfg(not(feature = "log-history"))]
-    let _ = platform;
+    #[cfg(feature = "syslog")]
+    syslog::configure(words, app)?;
+    let _ = (platform, app);
     Ok(())
 }
