@@ -173,3 +173,42 @@ fn move_symbols(
     }
     Ok(())
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn files_without_texts_have_no_frames() {
+        assert!(Frames::of(b"no ELF file").is_err());
+        // This program itself.
+        let path = std::env::current_exe().expect("this program has a path");
+        let elf = std::fs::read(path).expect("it can be read");
+        assert!(Frames::of(&elf).expect("a sound program").is_none());
+    }
+
+    #[test]
+    fn escaped_bytes_come_back() {
+        assert_eq!(unescaped(b"a\x10\x4a\x10\x50b"), b"a\n\x10b");
+        assert_eq!(unescaped(b"a\x10"), b"a\x10");
+    }
+
+    #[test]
+    fn text_passes_and_frames_that_nobody_explains_are_said() {
+        let mut frames = Frames {
+            elf: Vec::new(),
+            table: None,
+            frame: None,
+            at_line_start: true,
+        };
+        let said = "[a log line of 3 bytes that this ELF file does not explain]\n";
+        // The rest of a frame that began before, then text, and frames in pieces.
+        assert_eq!(frames.feed(b"\0boot: one\n\0\x02ab"), b"boot: one\n");
+        assert_eq!(frames.feed(b"c\0"), said.as_bytes());
+        let text = frames.feed(b"half a line\x02abc\0two\n");
+        assert_eq!(text, format!("half a line\n{said}two\n").into_bytes());
+        // One that never ends.
+        frames.feed(&[b"\x02", &[b'x'; 2 * LONGEST][..]].concat());
+        assert!(frames.frame.is_none());
+    }
+}
