@@ -4,6 +4,7 @@
 
 use std::ffi::OsStr;
 use std::fs::File;
+use std::io::{Read, Write};
 use std::net::{Ipv4Addr, SocketAddr};
 use std::os::fd::{AsRawFd, OwnedFd};
 use std::process::Command;
@@ -15,6 +16,8 @@ use nix::sched::{CloneFlags, setns};
 use nix::sys::socket::{
     AddressFamily, MsgFlags, SockFlag, SockProtocol, SockType, bind, send, socket,
 };
+
+use socket2::{Domain, Protocol, Socket, Type};
 
 use crate::lab::{Lab, has_program};
 use crate::{DEADLINE, wait_until};
@@ -93,6 +96,19 @@ impl Namespace {
     /// Gives this machine one more address on the tap, which it may have already.
     pub fn add_address(&self, address: &str) {
         self.ip(&["address", "replace", address, "dev", TAP, "nodad"]);
+    }
+
+    /// Sends what is for `network` to the tap.
+    pub fn add_route(&self, network: &str) {
+        self.ip(&["route", "replace", network, "dev", TAP]);
+    }
+
+    /// Returns the tap's number, which tells addresses of its link from those of others.
+    pub fn tap_index(&self) -> u32 {
+        let output = ip(&["-n", &self.name, "-j", "link", "show", TAP]);
+        let links: serde_json::Value = serde_json::from_str(&output).expect("ip prints JSON");
+        let index = links[0]["ifindex"].as_u64();
+        u32::try_from(index.expect("ip numbers links")).expect("a small number")
     }
 
     /// Changes the tap as `ip link set` does.
@@ -193,6 +209,34 @@ impl RawSocket {
             }
         });
     }
+}
+
+/// Asks for an echo with so many bytes of data, and waits for it (RFC 792, RFC 4443). To be called inside of
+/// [`Namespace::run`]; the port does not matter.
+pub fn ping(to: SocketAddr, length: usize) {
+    // Linux fills in the checksum of ICMPv6, and keeps the header of IPv4.
+    let (domain, protocol, request, reply, header) = match to {
+        SocketAddr::V4(_) => (Domain::IPV4, Protocol::ICMPV4, 8, 0, 20),
+        SocketAddr::V6(_) => (Domain::IPV6, Protocol::ICMPV6, 128, 129, 0),
+    };
+    let socket = Socket::new(domain, Type::RAW, Some(protocol)).expect("root may ask");
+    socket.connect(&to.into()).expect("a way");
+    let pause = Some(std::time::Duration::from_secs(1));
+    socket.set_read_timeout(pause).expect("it is not zero");
+    let data: Vec<u8> = (0..length).map(|at| at as u8).collect();
+    let mut message = [&[request, 0, 0, 0, 0x12, 0x34, 0, 1][..], &data].concat();
+    if to.is_ipv4() {
+        let sum = checksum(&[&message]);
+        message[2..4].copy_from_slice(&sum);
+    }
+    wait_until("an echo", DEADLINE, || {
+        (&socket).write_all(&message).expect("a way");
+        let mut answer = [0; 1600];
+        let got = (&socket).read(&mut answer).ok()?;
+        let answer = answer[..got].get(header..)?;
+        let echo = answer.first() == Some(&reply) && answer.get(4..)? == &message[4..];
+        echo.then_some(())
+    });
 }
 
 /// Builds an Ethernet frame from this machine to the guest.

@@ -62,14 +62,15 @@ impl<E: fmt::Display> fmt::Display for ResolveError<E> {
 
 impl<E: fmt::Debug + fmt::Display> core::error::Error for ResolveError<E> {}
 
-/// Asks `servers`, one after the other, for the addresses of `name`. `socket` is one whose port others
-/// cannot guess, and `id` a number that they cannot guess: nothing else tells a true answer from a
-/// forged one (RFC 5452).
+/// Asks `servers`, one after the other, for the addresses of `name`. `open` opens a socket whose port others
+/// cannot guess, and `id` is a number that they cannot guess: nothing else tells a true answer from a
+/// forged one (RFC 5452). There is a socket for each question, so that one which cannot be sent is in no
+/// other's way.
 ///
 /// # Errors
 /// [`ResolveError`].
 pub async fn resolve<S, E>(
-    socket: &mut S,
+    open: impl AsyncFn() -> Result<S, E>,
     servers: &[IpAddr],
     name: &str,
     family: Family,
@@ -86,12 +87,13 @@ where
     };
     for server in servers.iter().cycle().take(servers.len() * ROUNDS) {
         let server = SocketAddr::new(*server, PORT);
+        let mut socket = open().await.map_err(ResolveError::Socket)?;
         // One that cannot be reached is as good as one that is silent.
         if socket.send(server, query.as_slice()).await.is_err() {
             continue;
         }
         let until = Instant::now() + PATIENCE;
-        match with_deadline(until, answer(socket, server, &query, family)).await {
+        match with_deadline(until, answer(&mut socket, server, &query, family)).await {
             Ok(Ok(addresses)) => return Ok(addresses),
             Ok(Err(ResolveError::Failed(code))) => outcome = ResolveError::Failed(code),
             Ok(Err(known)) => return Err(known),

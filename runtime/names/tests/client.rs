@@ -23,8 +23,13 @@ fn ask_all(
     family: Family,
     peer: impl FnMut(&[u8], SocketAddr) -> Vec<Datagram> + 'static,
 ) -> Outcome {
-    let mut socket = Socket::new(peer);
-    run(60_000, resolve(&mut socket, servers, host, family, 0xbeef)).expect("it ends")
+    let socket = Socket::new(peer);
+    // Each with the datagrams of its own question.
+    let open = async || {
+        socket.incoming.borrow_mut().clear();
+        Ok(socket.clone())
+    };
+    run(60_000, resolve(open, servers, host, family, 0xbeef)).expect("it ends")
 }
 
 fn ask(peer: impl FnMut(&[u8], SocketAddr) -> Vec<Datagram> + 'static) -> Outcome {

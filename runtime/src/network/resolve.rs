@@ -2,7 +2,7 @@
 
 #[cfg(not(target_os = "none"))]
 use super::host;
-use super::{Network, UdpSocket, Way};
+use super::{Network, Way};
 use crate::Error;
 use alloc::{borrow::ToOwned, format, vec::Vec};
 use core::net::IpAddr;
@@ -23,39 +23,38 @@ impl Network {
         match &self.0 {
             #[cfg(not(target_os = "none"))]
             Way::Host(_) => host::resolve(name).await,
-            Way::Stacks(stacks) => {
-                let socket = self.bind_udp(0).await?;
-                ask(socket, stacks, name).await
+            Way::Stacks(stacks) => self.ask(stacks, name).await,
+        }
+    }
+
+    /// Asks the name servers of all network cards for addresses of the kinds that this host has.
+    async fn ask(&self, stacks: &[Stack], name: &str) -> Result<Vec<IpAddr>, Error> {
+        super::first_address(stacks).await;
+        let open = async || self.bind_udp(0).await;
+        let servers: Vec<IpAddr> = stacks.iter().flat_map(Stack::dns_servers).collect();
+        let own: Vec<IpAddr> = stacks.iter().flat_map(Stack::addresses).collect();
+        let mut found = Vec::new();
+        let mut failure = None;
+        let kinds = [
+            (Family::V6, own.iter().any(is_beyond_link)),
+            (Family::V4, own.iter().any(IpAddr::is_ipv4)),
+        ];
+        for (family, _) in kinds.into_iter().filter(|(_, has)| *has) {
+            let id = stacks[0].random() as u16;
+            match client::resolve(&open, &servers, name, family, id).await {
+                Ok(addresses) => found.extend(addresses),
+                Err(error) => failure = Some(error),
+            }
+            // Whoever does not answer one question does not answer two.
+            if let Some(ResolveError::TimedOut | ResolveError::NoSuchName) = failure {
+                break;
             }
         }
-    }
-}
-
-/// Asks the name servers of all network cards for addresses of the kinds that this host has.
-async fn ask(mut socket: UdpSocket, stacks: &[Stack], name: &str) -> Result<Vec<IpAddr>, Error> {
-    let servers: Vec<IpAddr> = stacks.iter().flat_map(Stack::dns_servers).collect();
-    let own: Vec<IpAddr> = stacks.iter().flat_map(Stack::addresses).collect();
-    let mut found = Vec::new();
-    let mut failure = None;
-    let kinds = [
-        (Family::V6, own.iter().any(is_beyond_link)),
-        (Family::V4, own.iter().any(IpAddr::is_ipv4)),
-    ];
-    for (family, _) in kinds.into_iter().filter(|(_, has)| *has) {
-        let id = stacks[0].random() as u16;
-        match client::resolve(&mut socket, &servers, name, family, id).await {
-            Ok(addresses) => found.extend(addresses),
-            Err(error) => failure = Some(error),
+        match failure {
+            Some(error) if found.is_empty() => Err(unresolved(name, &error)),
+            _ if found.is_empty() => Err(unresolved(name, &landfall_net::Error::NoAddress)),
+            _ => Ok(found),
         }
-        // Whoever does not answer one question does not answer two.
-        if let Some(ResolveError::TimedOut | ResolveError::NoSuchName) = failure {
-            break;
-        }
-    }
-    match failure {
-        Some(error) if found.is_empty() => Err(unresolved(name, &error)),
-        _ if found.is_empty() => Err(unresolved(name, &landfall_net::Error::NoAddress)),
-        _ => Ok(found),
     }
 }
 
