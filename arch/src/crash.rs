@@ -39,6 +39,8 @@ pub(crate) fn begin() {
     }
 }
 
+#[cold]
+#[inline(never)]
 /// Prints the report and stops the machine with [`EXIT_CODE`].
 pub(crate) fn end() -> ! {
     // Taken, so that one that crashes is not asked again.

@@ -12,18 +12,20 @@ pub type AppFuture = Pin<Box<dyn Future<Output = Result<(), String>>>>;
 
 type Start = Box<dyn FnOnce(System, &Words) -> Result<AppFuture, ArgumentError>>;
 
-/// What an app is called.
-#[derive(Clone, Copy)]
-pub(crate) struct Identity {
-    pub(crate) name: &'static str,
-    pub(crate) version: &'static str,
+/// What an app is called: its package's name and version.
+#[derive(Clone, Copy, Debug)]
+pub struct Identity {
+    /// The name.
+    pub name: &'static str,
+    /// The version.
+    pub version: &'static str,
 }
 
 /// An app's `main` with the arguments that it takes, without their types.
 ///
 /// `#[landfall::main]` makes one and hands it to the board.
 pub struct App {
-    pub(crate) identity: Identity,
+    pub(crate) identity: &'static Identity,
     pub(crate) arguments: &'static [Argument<'static>],
     pub(crate) start: Start,
 }
@@ -38,7 +40,7 @@ impl App {
         E: Display,
     {
         Self {
-            identity: Identity {
+            identity: &Identity {
                 name: "app",
                 version: "",
             },
@@ -52,9 +54,8 @@ impl App {
         }
     }
 
-    /// Says what the app is called: its package's name and version.
-    pub fn named(mut self, name: &'static str, version: &'static str) -> Self {
-        self.identity = Identity { name, version };
-        self
+    /// Says what the app is called.
+    pub fn named(self, identity: &'static Identity) -> Self {
+        Self { identity, ..self }
     }
 }

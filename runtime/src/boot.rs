@@ -15,8 +15,8 @@ use crate::{
 use alloc::{boxed::Box, string::String, vec::Vec};
 use core::{any::Any, future::Future, pin::Pin};
 use embassy_net_driver::Driver;
+use landfall_log::{error, warn};
 use landfall_net::{Config, Runner, Stack};
-use log::{error, warn};
 
 /// What a board found for the runtime to use.
 pub struct Devices {
@@ -73,7 +73,7 @@ const COMMON: &[Argument<'static>] = &[argument!(
     "log",
     "LogFilter",
     "info",
-    "how much to log: off, error, warn, info, debug or trace, for modules too: info,net=debug"
+    "what is logged: off, error, warn, info, debug or trace; for modules: info,net=debug"
 )];
 
 /// Runs `app` on `platform` until it ends, and ends the platform with it.
@@ -106,7 +106,6 @@ fn start(
     let known = [
         app.arguments,
         COMMON,
-        logging::ARGUMENTS,
         platform.arguments(),
         network::arguments::IPV4[..cards].as_flattened(),
         #[cfg(feature = "ipv6")]
@@ -116,14 +115,15 @@ fn start(
         #[cfg(feature = "mdns")]
         if_cards(cards, network::arguments::NAME),
         wall_clock::ARGUMENTS,
+        logging::ARGUMENTS,
     ];
     if asks_for_help(&devices.arguments) {
-        platform.write(arguments::help(&known).as_bytes());
+        arguments::help(&known, |text| platform.write(text));
         platform.exit(ExitCode::Success);
     }
     let words = Words::parse(&devices.arguments)?;
     words.check(&known)?;
-    logging::configure(platform, &words)?;
+    logging::configure(platform, app.identity, &words)?;
     let now_us = platform.now_us();
     wall_clock::init(now_us, &words, devices.clock)?;
     let mut random = Generator::new(devices.seed, now_us);
@@ -149,6 +149,8 @@ fn start(
     take_name(&system, &words)?;
     #[cfg(feature = "sntp")]
     crate::sntp::start(&system, &words)?;
+    #[cfg(feature = "syslog")]
+    logging::syslog::start(&system, &words)?;
     let running = (app.start)(system.clone(), &words)?;
     if let Some(asked) = devices.shutdown {
         spawner.spawn(shutdown::obey(asked, system.clone()));

@@ -19,7 +19,8 @@ use chacha20::{R20, hchacha};
 use core::{cell::RefCell, fmt};
 use critical_section::Mutex;
 use health::Cutoffs;
-use log::{Level, log, warn};
+use landfall_log::warn;
+use log::{Level, log};
 
 /// The least that a source must give to count, in bytes.
 const ENOUGH: usize = 16;

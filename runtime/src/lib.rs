@@ -43,14 +43,14 @@ mod system;
 mod time;
 mod wall_clock;
 
-pub use app::{App, AppFuture};
+pub use app::{App, AppFuture, Identity};
 pub use boot::{BoardTask, Card, Devices, NetworkDevice, run};
 pub use entropy::{Entropy, Seed};
 pub use error::Error;
 pub use info::{Heap, Info, Sockets};
 pub use landfall_arguments::{self as arguments, arguments};
+pub use landfall_log as log;
 pub use landfall_macros::main;
-pub use log;
 #[cfg(feature = "log-history")]
 pub use logging::history::log_history;
 pub use platform::{CrashReport, ExitCode, Platform};

@@ -14,7 +14,7 @@ use core::{
     task::{Context, Poll, Waker},
 };
 use embassy_time::{Duration, Timer};
-use log::{error, info, warn};
+use landfall_log::{error, info, warn};
 
 /// How long the app has for its end.
 const APP: Duration = Duration::from_millis(500);
@@ -114,6 +114,8 @@ pub(crate) async fn finish(system: &System, ended: Result<(), String>) {
     if let Ok(network) = system.network() {
         drain(&network).await;
     }
+    #[cfg(feature = "syslog")]
+    crate::logging::syslog::drain().await;
     system.platform().exit(code)
 }
 

@@ -20,7 +20,8 @@ use core::{
 };
 use edge_nal::{UdpReceive, UdpSend};
 use embassy_time::{Duration, Instant, Timer, with_timeout};
-use log::{Level, debug, log, warn};
+use landfall_log::{debug, warn};
+use log::{Level, log};
 use message::{Answer, Refusal, RoundTrip};
 use schedule::Schedule;
 

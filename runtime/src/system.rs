@@ -16,7 +16,7 @@ pub struct System(Rc<Inner>);
 
 struct Inner {
     platform: &'static dyn Platform,
-    identity: Identity,
+    identity: &'static Identity,
     network: Option<Network>,
     spawner: Spawner,
     shutdown: shutdown::Request,
@@ -26,7 +26,7 @@ struct Inner {
 impl System {
     pub(crate) fn new(
         platform: &'static dyn Platform,
-        identity: Identity,
+        identity: &'static Identity,
         network: Option<Network>,
         spawner: Spawner,
         board: Option<Box<dyn Any>>,
@@ -93,7 +93,7 @@ impl System {
         &self.0.shutdown
     }
 
-    pub(crate) fn identity(&self) -> Identity {
+    pub(crate) fn identity(&self) -> &'static Identity {
         self.0.identity
     }
 

@@ -33,6 +33,12 @@ impl Lab {
         }
     }
 
+    /// The same with the images that log by defmt: `hello` for the boards that are QEMU's.
+    #[must_use]
+    pub fn with_defmt(&self) -> Self {
+        self.with_images(self.images.join("defmt"))
+    }
+
     /// The executable of `cargo landfall`.
     pub fn tool(&self) -> &Path {
         &self.tool

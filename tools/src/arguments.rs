@@ -65,7 +65,7 @@ fn advice(error: &ArgumentError, known: &[Argument<'_>]) -> String {
     let ArgumentError::Unknown { key, .. } = error else {
         return String::new();
     };
-    let known: Vec<String> = known.iter().map(|it| it.key.to_owned()).collect();
+    let known: Vec<String> = known.iter().map(|it| it.key().to_owned()).collect();
     nearest(key, &known)
         .map(|key| format!("; did you mean `{key}`?"))
         .unwrap_or_default()
@@ -74,7 +74,7 @@ fn advice(error: &ArgumentError, known: &[Argument<'_>]) -> String {
 fn print(known: &[Argument<'_>]) {
     let rows: Vec<[String; 4]> = known
         .iter()
-        .map(|it| [it.key, it.type_name(), it.default(), it.help()].map(str::to_owned))
+        .map(|it| [it.key(), it.type_name(), it.default(), it.help()].map(str::to_owned))
         .collect();
     println!("Boot arguments, each given as key=value:");
     print_table(["KEY", "TYPE", "DEFAULT", "WHAT"], &rows);

@@ -19,6 +19,8 @@ pub(crate) struct Compilers {
     root: PathBuf,
     found: Vec<(String, Toolchain)>,
     wasm: Option<WasmToolchain>,
+    /// Whether images log by defmt.
+    defmt: bool,
 }
 
 /// Whether an absent compiler for WebAssembly is worth fetching.
@@ -38,7 +40,13 @@ impl Compilers {
             root: workspace.root().to_owned(),
             found: Vec::new(),
             wasm: None,
+            defmt: false,
         }
+    }
+
+    /// Has images log by defmt, or not.
+    pub(crate) fn with_defmt(self, defmt: bool) -> Self {
+        Self { defmt, ..self }
     }
 
     /// The compiler for `target`.
@@ -94,7 +102,7 @@ impl Compilers {
             Pages::Unneeded
         };
         let subcommand = [
-            "build",
+            if self.defmt { "rustc" } else { "build" },
             "--release",
             message_format(),
             "--package",
@@ -108,6 +116,13 @@ impl Compilers {
             command
                 .arg("--features")
                 .arg(format!("landfall-board/{feature}"));
+        }
+        if self.defmt {
+            // By the crate's script the texts get a place beside the image's memory.
+            let texts = ["--", "-Clink-arg=-Tdefmt.x"];
+            command
+                .args(["--bins", "--features", "landfall/defmt"])
+                .args(texts);
         }
         let executable = executables(&mut command, "cargo build")?.into_iter().next();
         executable.with_context(|| format!("package {} has no program to build", app.package))

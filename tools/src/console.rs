@@ -1,10 +1,13 @@
 //! What a guest prints: cut into lines, watched for its end, and with names for code addresses.
 //!
 //! A backtrace on the console holds addresses relative to the image (`#0 image+0x1a2b4`); the ELF file
-//! that the image was made from knows their function, file and line.
+//! that the image was made from knows their function, file and line. It also has the texts of an image that logs
+//! by defmt (`frames`).
 
 use std::collections::VecDeque;
 use std::path::{Path, PathBuf};
+
+use crate::frames::Frames;
 
 /// What starts an address on the console.
 const ADDRESS: &str = "image+0x";
@@ -124,6 +127,7 @@ fn address_in(line: &str) -> Option<u64> {
 #[derive(Default)]
 pub(crate) struct Console {
     symboliser: Option<Symboliser>,
+    frames: Option<Frames>,
     partial: Vec<u8>,
     shown: usize,
     last: VecDeque<String>,
@@ -134,18 +138,28 @@ pub(crate) struct Console {
 }
 
 impl Console {
-    /// A console whose addresses `symboliser` names.
-    pub(crate) fn new(symboliser: Option<Symboliser>) -> Self {
+    /// A console whose addresses `symboliser` names, and whose log lines `frames` reads.
+    pub(crate) fn new(symboliser: Option<Symboliser>, frames: Option<Frames>) -> Self {
         Self {
             symboliser,
+            frames,
             ..Self::default()
         }
     }
 
+    /// The console of an image that was made from `elf`, in a workspace at `root`.
+    pub(crate) fn of(elf: &Path, root: &Path) -> Self {
+        // Without the file, or what is expected in it, the console stays as it comes.
+        let data = std::fs::read(elf).unwrap_or_default();
+        let frames = Frames::of(&data).ok().flatten();
+        Self::new(Symboliser::open(elf, root), frames)
+    }
+
     /// Takes what the guest wrote; returns what to show.
     pub(crate) fn feed(&mut self, bytes: &[u8]) -> String {
+        let read = self.frames.as_mut().map(|frames| frames.feed(bytes));
         let mut text = String::new();
-        for &byte in bytes {
+        for &byte in read.as_deref().unwrap_or(bytes) {
             if byte == b'\n' {
                 text.push_str(&self.end_line());
             } else {

@@ -2,9 +2,9 @@
 //!
 //! One file per subcommand in [`commands`]; what a command needs and finds missing is fetched by
 //! [`setup`]. The rest is shared: [`registry`] (boards and apps), [`cargo`] and [`image`] (from source
-//! to a flat image), [`arguments`] (what an image can be told), [`guest`], [`qemu`], [`qmp`] and [`console`] (a running
-//! image), [`http`] and [`network`] (talking to it), [`capture`] (what is said on a network device), [`xl`] and [`ssh`]
-//! (guests of Xen, on other machines), [`process`] (child processes).
+//! to a flat image), [`arguments`] (what an image can be told), [`guest`], [`qemu`], [`qmp`], [`console`] and
+//! [`frames`] (a running image), [`http`] and [`network`] (talking to it), [`capture`] (what is said on a network
+//! device), [`xl`] and [`ssh`] (guests of Xen, on other machines), [`process`] (child processes).
 
 #![forbid(unsafe_code)]
 
@@ -13,6 +13,7 @@ mod capture;
 mod cargo;
 mod commands;
 mod console;
+mod frames;
 mod guest;
 mod http;
 mod image;

@@ -82,7 +82,7 @@ async fn complain(name: alloc::string::String, card: Monitor) {
             quiet = Duration::from_secs(3600);
             continue;
         }
-        log::warn!(
+        landfall_log::warn!(
             target: "net",
             "{name}: {}; check in dom0 that the bridge of vif=['bridge=…'] exists, that \
              xen-netback is loaded, and what /var/log/xen/xen-hotplug.log says",

@@ -73,7 +73,7 @@ pub(crate) fn sleep_until(deadline_us: Option<u64>) -> Option<u64> {
 pub(crate) fn shutdown_requested(store: Xenstore) -> BoardTask {
     Box::pin(async move {
         if let Err(error) = wait_for_request(&store).await {
-            log::warn!(target: "xen", "{error}; only `xl destroy` will end this domain");
+            landfall_log::warn!(target: "xen", "{error}; only `xl destroy` will end this domain");
             core::future::pending().await
         }
     })
@@ -98,14 +98,14 @@ async fn wait_for_request(store: &Xenstore) -> Result<(), StoreError> {
         }
         // The empty value says that it was heard.
         store.write(REQUEST, "").await?;
-        log::info!(target: "xen", "asked to end: {request}");
+        landfall_log::info!(target: "xen", "asked to end: {request}");
         match request.as_str() {
             "poweroff" | "halt" => return Ok(()),
             "reboot" => {
                 critical_section::with(|cs| REASON.borrow(cs).set(ShutdownReason::Reboot));
                 return Ok(());
             }
-            other => log::warn!(target: "xen", "this domain does not know how to {other}"),
+            other => landfall_log::warn!(target: "xen", "this domain does not know how to {other}"),
         }
     }
 }

@@ -19,7 +19,7 @@ pub fn find(file: &[u8]) -> Vec<Argument<'_>> {
     let mut found: Vec<Argument<'_>> = starts
         .filter_map(|(at, _)| argument_at(&file[at..]))
         .collect();
-    found.sort_by_key(|argument| (!argument.is_apps(), argument.key));
+    found.sort_by_key(|argument| (!argument.is_apps(), argument.key()));
     found.dedup();
     found
 }
@@ -33,7 +33,7 @@ fn argument_at(file: &[u8]) -> Option<Argument<'_>> {
     let [whose, key, ..] = parts(text)?;
     let is_key = |letter: char| letter.is_ascii_alphanumeric() || "_-".contains(letter);
     let whole = matches!(whose, "A" | "R") && !key.is_empty() && key.chars().all(is_key);
-    whole.then_some(Argument { key, text })
+    whole.then_some(Argument(text))
 }
 
 /// Takes an argument's text apart: whose it is, its key, type, default and help.
@@ -47,7 +47,7 @@ fn parts(text: &str) -> Option<[&str; 5]> {
 
 impl<'a> Argument<'a> {
     fn part(&self, number: usize) -> &'a str {
-        parts(self.text).map_or("", |parts| parts[number])
+        parts(self.0).map_or("", |parts| parts[number])
     }
 
     /// Returns whether it is the app's own, and not the runtime's.

@@ -20,26 +20,31 @@ mod value;
 pub use find::find;
 pub use log_filter::LogFilter;
 pub use network::{Ipv4Choice, Ipv6Choice, NameServers};
-pub use value::{ArgumentValue, ByteSize, expected};
+pub use value::{ArgumentValue, ByteSize, SyslogServer, expected};
 
 use alloc::{borrow::ToOwned, string::String, vec::Vec};
 use core::fmt;
 
 /// An argument that an app or the runtime knows.
+///
+/// One text with all about it, as [`help`] prints it, after two characters by which [`find`] knows it: so an
+/// image has it once, for itself and for tools.
 #[derive(Clone, Copy, Debug, Eq, PartialEq)]
-pub struct Argument<'a> {
-    /// Its key.
-    pub key: &'a str,
-    /// All about it, as [`help`] prints it, after two characters by which [`find`] knows it: so an image has
-    /// it once, for itself and for tools.
-    text: &'a str,
-}
+pub struct Argument<'a>(&'a str);
 
 impl<'a> Argument<'a> {
     /// For [`argument!`].
     #[doc(hidden)]
-    pub const fn new(key: &'a str, text: &'a str) -> Self {
-        Self { key, text }
+    pub const fn new(text: &'a str) -> Self {
+        Self(text)
+    }
+
+    /// Returns its key.
+    // Once in an image, whoever asks.
+    #[inline(never)]
+    pub fn key(&self) -> &'a str {
+        let text = self.0.get(4..).unwrap_or_default();
+        text.split_once(':').map_or(text, |(key, _)| key)
     }
 }
 
@@ -49,12 +54,9 @@ impl<'a> Argument<'a> {
 #[macro_export]
 macro_rules! argument {
     ($whose:literal, $key:expr, $type:expr, $default:expr, $help:expr) => {
-        $crate::Argument::new(
-            $key,
-            concat!(
-                "\x1d", $whose, "  ", $key, ": ", $type, " = ", $default, "\n      ", $help, "\n"
-            ),
-        )
+        $crate::Argument::new(concat!(
+            "\x1d", $whose, "  ", $key, ": ", $type, " = ", $default, "\n      ", $help, "\n"
+        ))
     };
 }
 
@@ -157,19 +159,13 @@ impl Words {
     /// # Errors
     /// [`ArgumentError::Unknown`].
     pub fn check(&self, known: &[&[Argument<'_>]]) -> Result<(), ArgumentError> {
-        let keys = || known.iter().copied().flatten().map(|argument| argument.key);
-        let Some((key, _)) = self.0.iter().find(|(key, _)| !keys().any(|it| it == key)) else {
-            return Ok(());
-        };
-        let mut known = String::new();
-        for key in keys() {
-            known += if known.is_empty() { "" } else { ", " };
-            known += key;
+        let has = |set: &&[Argument<'_>], key| set.iter().any(|argument| argument.key() == key);
+        for (key, _) in &self.0 {
+            if !known.iter().any(|set| has(set, key)) {
+                return Err(unknown(key, known));
+            }
         }
-        Err(ArgumentError::Unknown {
-            key: key.clone(),
-            known,
-        })
+        Ok(())
     }
 
     /// Checks the keys, and the values as far as their types are known by name, without the program that
@@ -180,13 +176,25 @@ impl Words {
     pub fn check_for(&self, known: &[Argument<'_>]) -> Result<(), ArgumentError> {
         self.check(&[known])?;
         for (key, value) in &self.0 {
-            let argument = known.iter().find(|argument| argument.key == key);
+            let argument = known.iter().find(|argument| argument.key() == key);
             let type_name = argument.map_or("", Argument::type_name);
             if let Err(expected) = expected(type_name, value) {
                 return Err(bad_value(key, value, expected));
             }
         }
         Ok(())
+    }
+}
+
+fn unknown(key: &str, sets: &[&[Argument<'_>]]) -> ArgumentError {
+    let mut known = String::new();
+    for argument in sets.iter().copied().flatten() {
+        known += if known.is_empty() { "" } else { ", " };
+        known += argument.key();
+    }
+    ArgumentError::Unknown {
+        key: key.to_owned(),
+        known,
     }
 }
 
@@ -261,13 +269,12 @@ macro_rules! arguments {
     };
 }
 
-/// Lists arguments for a person.
-pub fn help(sets: &[&[Argument<'_>]]) -> String {
-    let mut text = String::from("boot arguments, each key=value:\n");
+/// Lists arguments for a person, piece by piece.
+pub fn help(sets: &[&[Argument<'_>]], write: impl Fn(&[u8])) {
+    write(b"boot arguments, each key=value:\n");
     for argument in sets.iter().copied().flatten() {
-        text += argument.text.get(2..).unwrap_or_default();
+        write(argument.0.as_bytes().get(2..).unwrap_or_default());
     }
-    text
 }
 
 #[cfg(test)]

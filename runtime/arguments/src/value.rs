@@ -72,6 +72,7 @@ pub fn expected(type_name: &str, value: &str) -> Result<(), &'static str> {
             "Ipv4Choice" => check::<Ipv4Choice>,
             "Ipv6Choice" => check::<Ipv6Choice>,
             "NameServers" => check::<NameServers>,
+            "SyslogServer" => check::<SyslogServer>,
             "LogFilter" => check::<LogFilter>,
             _ => return Ok(()),
         };
@@ -118,5 +119,19 @@ impl ArgumentValue for ByteSize {
             _ => return None,
         };
         number.checked_mul(1 << shift).map(Self)
+    }
+}
+
+/// A syslog server: its address, and its UDP port where it is not 514 (RFC 5426, 3.3).
+#[derive(Clone, Copy, Debug, Eq, PartialEq)]
+pub struct SyslogServer(pub SocketAddr);
+
+impl ArgumentValue for SyslogServer {
+    const EXPECTED: &'static str = "an address such as 10.0.2.2, or one with a port: 10.0.2.2:5514";
+
+    fn read(text: &str) -> Option<Self> {
+        let alone = |address: IpAddr| SocketAddr::new(address, 514);
+        let server = text.parse().or_else(|_| text.parse().map(alone));
+        server.ok().filter(|it| it.port() != 0).map(Self)
     }
 }

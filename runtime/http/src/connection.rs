@@ -6,7 +6,7 @@ use core::net::SocketAddr;
 
 use edge_http::Method;
 use embassy_time::{Duration, Instant};
-use log::debug;
+use landfall_log::debug;
 
 use crate::body::{Incoming, State};
 use crate::buffers::{Buffers, Input, Pool};

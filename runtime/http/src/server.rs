@@ -11,7 +11,7 @@ use embassy_time::Duration;
 use embedded_io_async::{Error, ErrorKind};
 use futures_util::stream::FuturesUnordered;
 use futures_util::{FutureExt, StreamExt};
-use log::warn;
+use landfall_log::warn;
 
 use crate::buffers::Pool;
 use crate::connection::{self, Shared};

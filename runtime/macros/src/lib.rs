@@ -1,5 +1,8 @@
-//! The attribute `#[landfall::main]`; `landfall` re-exports it and documents how to use it.
+//! The attribute `#[landfall::main]`, which `landfall` re-exports and documents how to use, and what the
+//! macros of `landfall-log` become in an image that logs by defmt (`frame`).
 #![forbid(unsafe_code)]
+
+mod frame;
 
 use proc_macro::TokenStream;
 use quote::quote;
@@ -31,7 +34,12 @@ pub fn main(attribute: TokenStream, item: TokenStream) -> TokenStream {
         Some(name) => quote! { #name },
         None => quote! { ::core::env!("CARGO_PKG_NAME") },
     };
-    let call = quote! { #call.named(#name, ::core::env!("CARGO_PKG_VERSION")) };
+    let call = quote! {
+        #call.named(&::landfall::Identity {
+            name: #name,
+            version: ::core::env!("CARGO_PKG_VERSION"),
+        })
+    };
     quote! {
         #app_function
 
@@ -89,4 +97,11 @@ fn check(function: &ItemFn) -> Result<(), Error> {
         ));
     }
     Ok(())
+}
+
+/// A log line as a defmt frame; the macros of `landfall-log` expand to it.
+#[doc(hidden)]
+#[proc_macro]
+pub fn log_frame(line: TokenStream) -> TokenStream {
+    parse_macro_input!(line as frame::Line).expand().into()
 }

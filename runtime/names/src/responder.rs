@@ -90,7 +90,7 @@ where
     S: UdpReceive<Error = E> + UdpSend<Error = E>,
 {
     let Some(mut this) = Responder::new(name, host, log_target) else {
-        log::error!(target: log_target, "{name} cannot be the name of a host");
+        landfall_log::error!(target: log_target, "{name} cannot be the name of a host");
         return Ok(());
     };
     let mut end = core::pin::pin!(end);
@@ -187,7 +187,7 @@ impl<'a, H: Host> Responder<'a, H> {
         match self.stage {
             Stage::Probing(PROBES) => {
                 self.stage = Stage::Telling(0);
-                log::info!(target: self.log_target, "this machine is {}", self.name);
+                landfall_log::info!(target: self.log_target, "this machine is {}", self.name);
                 self.tick()
             }
             Stage::Probing(asked) => {
@@ -296,7 +296,7 @@ impl<'a, H: Host> Responder<'a, H> {
         if let Stage::Probing(_) = self.stage {
             self.taken += 1;
             if let Some(name) = full_name(self.wanted, self.taken) {
-                log::warn!(
+                landfall_log::warn!(
                     target: self.log_target,
                     "{} is another machine's name; trying {}",
                     self.name,

@@ -103,7 +103,7 @@ impl Inner {
                 if address.check().is_ok() {
                     self.set_address(Some(address));
                 } else {
-                    log::warn!(target: self.config.name, "the DHCP server offered {address}: not usable");
+                    landfall_log::warn!(target: self.config.name, "the DHCP server offered {address}: not usable");
                     self.dhcp_restart(now);
                 }
             }
@@ -124,7 +124,7 @@ impl Inner {
         let since = client.asking_since?;
         if now >= client.complain_at {
             let waited = (now - since).secs();
-            log::warn!(
+            landfall_log::warn!(
                 target: self.config.name,
                 "no DHCP answer yet after {waited} s; is there a DHCP server on this network? \
                  or give ip=... gateway=..."

@@ -369,7 +369,7 @@ impl Inner {
         let wants_it = !claim.asks || claim.from.is_unspecified();
         if own.stage != Stage::Ours && wants_it {
             let [a, b, c, d, e, f] = claim.hardware;
-            log::error!(
+            landfall_log::error!(
                 target: self.config.name,
                 "the address {} is taken by {a:02x}:{b:02x}:{c:02x}:{d:02x}:{e:02x}:{f:02x} and is not used",
                 own.cidr.address()
@@ -398,7 +398,7 @@ impl Inner {
                 Origin::Router => "SLAAC",
                 Origin::Static => "static",
             };
-            log::info!(target: self.config.name, "address {cidr} ({origin})");
+            landfall_log::info!(target: self.config.name, "address {cidr} ({origin})");
             changed = true;
         }
         if changed {

@@ -108,11 +108,11 @@ impl Inner {
                 }
             }
             Some(true) => {
-                log::warn!(target: self.config.name, "the network link is down");
+                landfall_log::warn!(target: self.config.name, "the network link is down");
                 self.dhcp_pause();
             }
             Some(false) => {
-                log::info!(target: self.config.name, "the network link is up");
+                landfall_log::info!(target: self.config.name, "the network link is up");
                 self.announcement_due = true;
                 self.dhcp_restart(now);
                 #[cfg(feature = "ipv6")]

@@ -337,8 +337,10 @@ impl Inner {
             return;
         }
         match address {
-            Some(own) => log::info!(target: self.config.name, "address {own}"),
-            None => log::warn!(target: self.config.name, "this host has no IPv4 address any more"),
+            Some(own) => landfall_log::info!(target: self.config.name, "address {own}"),
+            None => {
+                landfall_log::warn!(target: self.config.name, "this host has no IPv4 address any more")
+            }
         }
         self.address = address;
         self.announcement_due = true;

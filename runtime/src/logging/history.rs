@@ -7,10 +7,10 @@ use crate::{
     arguments::{Argument, ArgumentError, LogFilter, Words, argument},
     platform::Platform,
 };
-use alloc::{boxed::Box, string::String};
+use alloc::string::String;
 use core::cell::{Cell, RefCell};
 use critical_section::Mutex;
-use log::{LevelFilter, Metadata};
+use log::Metadata;
 
 pub(crate) const ARGUMENT: Argument<'static> = argument!(
     "R",
@@ -31,7 +31,7 @@ const HIDDEN: u8 = 2;
 
 static RING: Mutex<RefCell<Ring>> = Mutex::new(RefCell::new(Ring::new()));
 /// Which lines are kept; until the arguments are read, those up to `debug`.
-static FILTER: Mutex<Cell<Option<&'static LogFilter>>> = Mutex::new(Cell::new(None));
+static FILTER: Mutex<Cell<LogFilter>> = Mutex::new(Cell::new(LogFilter::DEBUG));
 
 /// Returns the last log lines, about 8 KiB of them, the oldest first: also those that the console does not
 /// show, down to the level that boot argument `history` says.
@@ -47,24 +47,17 @@ pub fn log_history() -> String {
 }
 
 pub(super) fn keeps(metadata: &Metadata<'_>) -> bool {
-    let level = match critical_section::with(|cs| FILTER.borrow(cs).get()) {
-        Some(filter) => filter.level(metadata.target()),
-        None => LevelFilter::Debug,
-    };
-    metadata.level() <= level
+    let filter = critical_section::with(|cs| FILTER.borrow(cs).get());
+    metadata.level() <= filter.level(metadata.target())
 }
 
 pub(super) fn configure(
     platform: &'static dyn Platform,
     words: &Words,
 ) -> Result<(), ArgumentError> {
-    let mut most = LevelFilter::Debug;
-    if let Some(filter) = words.value::<LogFilter>(ARGUMENT.key)? {
-        most = filter.most();
-        let filter: &LogFilter = Box::leak(Box::new(filter));
-        critical_section::with(|cs| FILTER.borrow(cs).set(Some(filter)));
-    }
-    log::set_max_level(log::max_level().max(most));
+    let filter = words.value(ARGUMENT.key())?.unwrap_or(LogFilter::DEBUG);
+    critical_section::with(|cs| FILTER.borrow(cs).set(filter));
+    log::set_max_level(log::max_level().max(filter.most()));
     platform.set_crash_report(report);
     Ok(())
 }

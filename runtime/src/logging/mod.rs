@@ -1,31 +1,38 @@
-//! Log lines as plain text on the console: `[    1.234567] INFO  net: …`.
+//! Log lines on the console, as plain text: `[    1.234567] INFO  net: …`.
 //!
 //! `log=` says which, by module. With feature `log-history` the last of them, and of finer ones, are kept
-//! too (`history`).
+//! too (`history`). With feature `syslog` they go to a server, too (`syslog`). With feature `defmt` the console has frames instead of text (`frames`).
 
+#[cfg(feature = "defmt")]
+mod frames;
 #[cfg(feature = "log-history")]
 pub(crate) mod history;
 
+#[cfg(feature = "syslog")]
+pub(crate) mod syslog;
+
 use crate::{
+    Identity,
     arguments::{Argument, ArgumentError, LogFilter, Words},
     platform::{self, Platform},
 };
-use alloc::boxed::Box;
 use core::{
     cell::Cell,
     fmt::{self, Write},
 };
 use critical_section::Mutex;
-use log::{LevelFilter, Log, Metadata, Record};
+use log::{Log, Metadata, Record};
 
 /// The arguments of this image's ways to log, beside `log`.
 pub(crate) const ARGUMENTS: &[Argument<'static>] = &[
     #[cfg(feature = "log-history")]
     history::ARGUMENT,
+    #[cfg(feature = "syslog")]
+    syslog::ARGUMENT,
 ];
 
 /// What the console shows; until the arguments are read, what is `info` or worse.
-static FILTER: Mutex<Cell<Option<&'static LogFilter>>> = Mutex::new(Cell::new(None));
+static FILTER: Mutex<Cell<LogFilter>> = Mutex::new(Cell::new(LogFilter::INFO));
 
 struct Lines;
 
@@ -39,12 +46,23 @@ impl Log for Lines {
         let Some(platform) = platform::get().filter(|_| shown || kept) else {
             return;
         };
-        let now = platform.now_us();
+        #[cfg(feature = "syslog")]
+        if shown {
+            syslog::keep(record);
+        }
+        #[cfg(feature = "defmt")]
+        if shown {
+            landfall_log::frame(record);
+        }
+        if cfg!(all(feature = "defmt", not(feature = "log-history"))) {
+            return;
+        }
         let mut line = Line {
-            platform: shown.then_some(platform),
+            platform: Some(platform).filter(|_| shown && !cfg!(feature = "defmt")),
             #[cfg(feature = "log-history")]
             history: history::Line::begin(shown),
         };
+        let now = platform.now_us();
         // A console cannot fail in a way that could be reported anywhere.
         let _ = writeln!(
             line,
@@ -61,11 +79,8 @@ impl Log for Lines {
 }
 
 fn shows(metadata: &Metadata<'_>) -> bool {
-    let level = match critical_section::with(|cs| FILTER.borrow(cs).get()) {
-        Some(filter) => filter.level(metadata.target()),
-        None => LevelFilter::Info,
-    };
-    metadata.level() <= level
+    let filter = critical_section::with(|cs| FILTER.borrow(cs).get());
+    metadata.level() <= filter.level(metadata.target())
 }
 
 /// Returns whether a line is for others than the console, too.
@@ -101,23 +116,27 @@ impl Write for Line {
 pub(crate) fn init() {
     // Fails only when a logger is set already, which is then this one.
     let _ = log::set_logger(&Lines);
-    critical_section::with(|cs| FILTER.borrow(cs).set(None));
-    log::set_max_level(LevelFilter::Info);
+    set_filter(LogFilter::INFO);
+}
+
+fn set_filter(filter: LogFilter) {
+    critical_section::with(|cs| FILTER.borrow(cs).set(filter));
+    log::set_max_level(filter.most());
 }
 
 /// Logs as the arguments say from now on.
 pub(crate) fn configure(
     platform: &'static dyn Platform,
+    app: &'static Identity,
     words: &Words,
 ) -> Result<(), ArgumentError> {
-    #[cfg(not(feature = "log-history"))]
-    let _ = platform;
-    if let Some(filter) = words.value::<LogFilter>("log")? {
-        log::set_max_level(filter.most());
-        let filter: &LogFilter = Box::leak(Box::new(filter));
-        critical_section::with(|cs| FILTER.borrow(cs).set(Some(filter)));
+    if let Some(filter) = words.value("log")? {
+        set_filter(filter);
     }
     #[cfg(feature = "log-history")]
     history::configure(platform, words)?;
+    #[cfg(feature = "syslog")]
+    syslog::configure(words, app)?;
+    let _ = (platform, app);
     Ok(())
 }

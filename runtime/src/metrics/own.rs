@@ -34,6 +34,12 @@ pub(super) fn write(system: &System, text: &mut Text) {
     let name = "landfall_wakeups_total";
     text.family(name, "Times that tasks became runnable.", Kind::Counter);
     text.sample(name, "", executor::wakeups());
+    #[cfg(feature = "syslog")]
+    {
+        let name = "landfall_log_lines_dropped_total";
+        text.family(name, "Log lines that syslog did not get.", Kind::Counter);
+        text.sample(name, "", crate::logging::syslog::dropped());
+    }
     if let Ok(network) = system.network() {
         write_network(network.cards(), text);
     }

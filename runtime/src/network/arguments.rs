@@ -132,8 +132,8 @@ impl NetworkArguments {
 
 fn address(words: &Words, card: usize) -> Result<AddressConfig, ArgumentError> {
     let [ip, router] = &IPV4[card];
-    let gateway: Option<Ipv4Addr> = words.value(router.key)?;
-    match (words.value(ip.key)?, gateway) {
+    let gateway: Option<Ipv4Addr> = words.value(router.key())?;
+    match (words.value(ip.key())?, gateway) {
         (Some(Ipv4Choice::Static(address, prefix)), gateway) => Ok(AddressConfig::Static {
             address,
             prefix,
@@ -148,8 +148,8 @@ fn address(words: &Words, card: usize) -> Result<AddressConfig, ArgumentError> {
 #[cfg(feature = "ipv6")]
 fn address_6(words: &Words, card: usize) -> Result<Ipv6Config, ArgumentError> {
     let [ip, router] = &IPV6[card];
-    let gateway: Option<Ipv6Addr> = words.value(router.key)?;
-    match (words.value(ip.key)?, gateway) {
+    let gateway: Option<Ipv6Addr> = words.value(router.key())?;
+    match (words.value(ip.key())?, gateway) {
         (Some(Ipv6Choice::Static(address, prefix)), gateway) => Ok(Ipv6Config::Static {
             address,
             prefix,
@@ -164,7 +164,7 @@ fn address_6(words: &Words, card: usize) -> Result<Ipv6Config, ArgumentError> {
 /// A router is of no use without an address from which to reach it.
 fn alone(router: &Argument<'_>, gateway: &dyn core::fmt::Display) -> ArgumentError {
     ArgumentError::BadValue {
-        key: router.key.into(),
+        key: router.key().into(),
         value: format!("{gateway}"),
         expected: "an address of the same card beside it (ip=… for gateway=…, ip1=… for gateway1=…)",
     }
@@ -172,7 +172,7 @@ fn alone(router: &Argument<'_>, gateway: &dyn core::fmt::Display) -> ArgumentErr
 
 fn name_servers(words: &Words) -> Result<[Option<IpAddr>; 2], ArgumentError> {
     #[cfg(feature = "dns")]
-    if let Some(NameServers(servers)) = words.value(DNS[0].key)? {
+    if let Some(NameServers(servers)) = words.value(DNS[0].key())? {
         return Ok(servers);
     }
     let _ = words;

@@ -24,10 +24,10 @@ use crate::{Error, info::Sockets};
 use alloc::{boxed::Box, rc::Rc, vec::Vec};
 use core::net::{IpAddr, SocketAddr};
 use futures_util::future::select_all;
+use landfall_log::info;
 #[cfg(feature = "ipv6")]
 use landfall_net::Ipv6Config;
 use landfall_net::{AddressConfig, Config, Stack};
-use log::info;
 
 /// A way to the network. Clones are handles of the same.
 #[derive(Clone)]

@@ -3,7 +3,7 @@
 use std::path::{Path, PathBuf};
 use std::process::ExitCode;
 
-use anyhow::{Context, Result, bail};
+use anyhow::{Context, Result, bail, ensure};
 use serde::Serialize;
 
 use super::xl::DomainOptions;
@@ -40,6 +40,9 @@ pub(crate) struct Arguments {
     /// Print one JSON object: path, elf, config (where there is one), bytes, sections, run
     #[arg(long)]
     json: bool,
+    /// Let the image log by defmt: smaller, and read by `run` or `decode` with the help of its ELF file
+    #[arg(long)]
+    defmt: bool,
     #[command(flatten)]
     domain: DomainOptions,
 }
@@ -76,7 +79,11 @@ pub(crate) fn run(arguments: &Arguments) -> Result<ExitCode> {
         .output
         .clone()
         .unwrap_or_else(|| images_folder(&workspace, &board));
-    let mut compilers = Compilers::new(&workspace);
+    ensure!(
+        board.target.is_some() || !arguments.defmt,
+        "--defmt is for machines, and board unix is a process: add --board virt"
+    );
+    let mut compilers = Compilers::new(&workspace).with_defmt(arguments.defmt);
     let image = build_with(&mut compilers, &app, &board, &folder, config.as_ref())?;
     if arguments.json {
         println!("{}", serde_json::to_string(&image)?);

@@ -11,7 +11,7 @@ use anyhow::{Context, Result, bail};
 
 use super::build::Image;
 use super::run::{Options, build_to_run, reserve};
-use crate::console::{Console, Symboliser};
+use crate::console::Console;
 use crate::guest::{Answer, Guest};
 use crate::image::Cpu;
 use crate::process::{self, ChildGuard, accompanied, supervised};
@@ -106,7 +106,7 @@ impl Arguments {
         let words = connected(&image.elf, load_address(cpu, &bytes)?, gdb_port);
         let mut machine = self.options.machine(cpu, &image.path, port);
         machine.gdb = Some(gdb_port);
-        let console = Console::new(Symboliser::open(&image.elf, root));
+        let console = Console::of(&image.elf, root);
         let mut qemu = supervised(cpu.qemu().get()?);
         let mut guest = Guest::start(qemu.args(machine.words()), console, false)?;
         if self.wait.is_some() {

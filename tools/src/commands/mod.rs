@@ -6,6 +6,7 @@ mod boards;
 mod build;
 mod burst;
 mod debug;
+mod decode;
 mod doctor;
 mod lab;
 mod new;
@@ -40,6 +41,7 @@ pub(crate) enum Command {
     Test(test::Arguments),
     Bench(bench::Arguments),
     Size(size::Arguments),
+    Decode(decode::Arguments),
     Doctor(doctor::Arguments),
     Lab(lab::Arguments),
     Xl(xl::Arguments),
@@ -69,6 +71,7 @@ pub(crate) fn run(command: Command) -> Result<ExitCode> {
         Command::Test(arguments) => test::run(&arguments),
         Command::Bench(arguments) => bench::run(&arguments),
         Command::Size(arguments) => size::run(&arguments),
+        Command::Decode(arguments) => decode::run(&arguments),
         Command::Doctor(arguments) => doctor::run(&arguments),
         Command::Lab(arguments) => lab::run(&arguments),
         Command::Xl(arguments) => xl::run(&arguments),

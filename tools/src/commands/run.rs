@@ -12,7 +12,7 @@ use super::run_xen;
 use crate::arguments::{self, Next};
 use crate::capture::Capture;
 use crate::cargo::Compilers;
-use crate::console::{Console, Symboliser};
+use crate::console::Console;
 use crate::guest::{Answer, Guest};
 use crate::image::Cpu;
 use crate::lab::platform::Architecture;
@@ -138,6 +138,9 @@ pub(super) struct MachineOptions {
     /// Enter the guest at EL2 (HYP mode), where hypervisors run
     #[arg(long)]
     virtualization: bool,
+    /// Let the image log by defmt: smaller, and read here with the help of its ELF file
+    #[arg(long)]
+    pub(super) defmt: bool,
 }
 
 impl MachineOptions {
@@ -149,6 +152,7 @@ impl MachineOptions {
             (self.gic.is_some(), "--gic"),
             (self.cpu.is_some(), "--cpu"),
             (self.virtualization, "--virtualization"),
+            (self.defmt, "--defmt"),
         ])
     }
 }
@@ -195,7 +199,8 @@ pub(super) fn build_to_run(
         (Some(cpu), _) => drop(cpu.qemu().get()?),
     }
     let folder = build::images_folder(workspace, board);
-    let image = build::build(&mut Compilers::new(workspace), app, board, &folder)?;
+    let mut compilers = Compilers::new(workspace).with_defmt(options.machine.defmt);
+    let image = build::build(&mut compilers, app, board, &folder)?;
     Ok((image, port))
 }
 
@@ -229,7 +234,7 @@ impl Options {
             (Some(tap), Some(file)) => Some(Capture::start(tap, file)?),
             _ => None,
         };
-        let mut guest = Guest::start(&mut command, Console::new(None), false)?;
+        let mut guest = Guest::start(&mut command, Console::default(), false)?;
         self.serve(&mut guest, answer)
     }
 
@@ -258,7 +263,7 @@ impl Options {
             Network::User { .. } => Answer::At(local(port)),
             Network::Tap { .. } => Answer::OnConsole,
         };
-        let console = Console::new(Symboliser::open(&image.elf, root));
+        let console = Console::of(&image.elf, root);
         let mut guest = Guest::start(&mut command, console, false)?;
         self.serve(&mut guest, answer)
     }

@@ -6,7 +6,7 @@
 use std::path::PathBuf;
 use std::process::ExitCode;
 
-use anyhow::{Context, Result};
+use anyhow::{Context, Result, ensure};
 
 use super::build::Image;
 use super::run::{Options, boot_word};
@@ -27,6 +27,10 @@ pub(crate) struct Arguments {
 
 /// Makes an image of an ELF file, beside it, and boots that, or a flat image as it is.
 pub(crate) fn run(arguments: Arguments) -> Result<ExitCode> {
+    ensure!(
+        !arguments.options.machine.defmt,
+        "--defmt is for builds, and this file is built already"
+    );
     let image = image(std::path::absolute(&arguments.file)?)?;
     let mut options = arguments.options;
     options.add_arguments(arguments.words);

@@ -9,7 +9,7 @@ use super::build;
 use super::run::{LabOptions, Options, local};
 use crate::arguments::{self, Next};
 use crate::cargo::Compilers;
-use crate::console::{Console, Symboliser};
+use crate::console::Console;
 use crate::guest::{Answer, Guest, GuestStopped};
 use crate::image::Cpu;
 use crate::lab::guests::Configuration;
@@ -22,7 +22,7 @@ use crate::registry::{App, Board, Workspace};
 use crate::xl::{Action, Config};
 
 /// The options of machines that have a meaning here.
-const OPTIONS: [&str; 2] = ["--memory", "--gic"];
+const OPTIONS: [&str; 3] = ["--memory", "--gic", "--defmt"];
 
 /// The bridge whose guests can be reached from this machine.
 const REACHED: &str = "xenbr0";
@@ -53,7 +53,8 @@ pub(super) fn run(
     let place = Place::new(host)?;
     let port = free_port(&place, options)?;
     let folder = build::images_folder(workspace, board);
-    let image = build::build(&mut Compilers::new(workspace), app, board, &folder)?;
+    let mut compilers = Compilers::new(workspace).with_defmt(options.machine.defmt);
+    let image = build::build(&mut compilers, app, board, &folder)?;
     if arguments::check(&image.path, &options.arguments)? == Next::End {
         return Ok(ExitCode::SUCCESS);
     }
@@ -65,7 +66,7 @@ pub(super) fn run(
     )?;
     let configuration = Configuration::parse(&config.text("run.xl"), &folder)?;
     let session = Session::start(place, host, options, &configuration, port)?;
-    let console = Console::new(Symboliser::open(&image.elf, workspace.root()));
+    let console = Console::of(&image.elf, workspace.root());
     let mut command = session.console(lab.is_reached());
     let mut guest = Guest::start(&mut command, console, false)?;
     let answer = if lab.is_reached() {

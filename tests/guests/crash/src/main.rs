@@ -19,7 +19,7 @@ landfall::arguments! {
 
 #[landfall::main]
 async fn main(system: landfall::System, arguments: Arguments) -> Result<(), Planned> {
-    log::debug!("about to {}", arguments.how);
+    landfall_log::debug!("about to {}", arguments.how);
     match arguments.how.as_str() {
         "return" => {}
         "error" => return Err(Planned),
@@ -46,7 +46,7 @@ async fn main(system: landfall::System, arguments: Arguments) -> Result<(), Plan
 
 /// Says what each line of the console's input was.
 async fn echo(system: &landfall::System) {
-    log::info!("say something");
+    landfall_log::info!("say something");
     let mut line = String::new();
     while line != "end" {
         line.clear();
@@ -56,7 +56,7 @@ async fn echo(system: &landfall::System) {
             line.push_str(&String::from_utf8_lossy(&piece[..length]));
         }
         line.truncate(line.trim_end().len());
-        log::info!("the console says {line:?}");
+        landfall_log::info!("the console says {line:?}");
     }
 }
 
@@ -71,7 +71,7 @@ async fn fetch(system: &landfall::System, from: &str) {
     let length = socket.read(&mut answer).await.expect("it answers");
     let answer = String::from_utf8_lossy(&answer[..length]);
     let status = answer.lines().next().unwrap_or_default();
-    log::info!("{from} answers {status:?}");
+    landfall_log::info!("{from} answers {status:?}");
 }
 
 /// Says random numbers: two of the crate `getrandom`, one of the runtime after two mebibytes of others, and where
@@ -79,24 +79,24 @@ async fn fetch(system: &landfall::System, from: &str) {
 fn random(system: &landfall::System) {
     for _ in 0..2 {
         let number = getrandom::u64().expect("the runtime has seeded it");
-        log::info!("getrandom says {number:016x}");
+        landfall_log::info!("getrandom says {number:016x}");
     }
     let mut others = alloc::vec![0; 1 << 20];
     system.fill_random(&mut others);
     system.fill_random(&mut others);
     let mut number = [0; 8];
     system.fill_random(&mut number);
-    log::info!("the runtime says {:016x}", u64::from_be_bytes(number));
+    landfall_log::info!("the runtime says {:016x}", u64::from_be_bytes(number));
     let entropy = system.entropy();
-    log::info!("good: {}, reseeded: {}", entropy.is_good(), entropy.reseeds);
+    landfall_log::info!("good: {}, reseeded: {}", entropy.is_good(), entropy.reseeds);
 }
 
 /// Says what time it is, and where that comes from.
 async fn clock(system: &landfall::System) {
     loop {
         match system.wall_clock() {
-            Some(time) => log::info!("it is {time} {time:?}"),
-            None => log::info!("it is unknown what time it is"),
+            Some(time) => landfall_log::info!("it is {time} {time:?}"),
+            None => landfall_log::info!("it is unknown what time it is"),
         }
         embassy_time::Timer::after_secs(1).await;
     }

@@ -76,8 +76,8 @@ async fn main(system: landfall::System, arguments: Arguments) -> Result<(), land
     loop {
         let (client, control) = listener.accept().await?;
         match test(&listener, control).await {
-            Ok(bytes) => log::info!("{client}: {bytes} bytes"),
-            Err(failure) => log::warn!("{client}: {failure}"),
+            Ok(bytes) => landfall_log::info!("{client}: {bytes} bytes"),
+            Err(failure) => landfall_log::warn!("{client}: {failure}"),
         }
     }
 }

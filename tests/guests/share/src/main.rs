@@ -27,7 +27,7 @@ async fn main(system: landfall::System, arguments: Arguments) -> Result<(), gues
 #[cfg(not(target_os = "none"))]
 #[landfall::main]
 async fn main(_: landfall::System, arguments: Arguments) -> Result<(), core::fmt::Error> {
-    log::error!(
+    landfall_log::error!(
         "only a guest of Xen can take what domain {} offers",
         arguments.from
     );
@@ -39,8 +39,8 @@ mod guest {
     use alloc::{format, string::String};
     use core::{fmt, future::poll_fn, sync::atomic::Ordering};
     use futures_util::StreamExt;
+    use landfall_log::info;
     use landfall_xenvm::Xen;
-    use log::info;
     use xen_arm::{
         DomainId,
         events::{EventChannel, EventError},

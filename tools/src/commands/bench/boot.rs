@@ -101,7 +101,7 @@ impl Run {
         let started = Instant::now();
         let guest = Guest::start(
             supervised(subject.cpu.qemu().get()?).args(machine.words()),
-            Console::new(None),
+            Console::default(),
             true,
         )?;
         Ok(Self {

@@ -85,7 +85,7 @@ pub(super) fn measure(column: &mut Column<'_>, server: &dyn Server, effort: Effo
 /// Starts the image inside and waits until it listens.
 fn start(namespace: &Namespace, server: &dyn Server) -> Result<Guest> {
     let mut command = server.command(namespace)?;
-    let mut guest = Guest::start(&mut command, Console::new(None), true)?;
+    let mut guest = Guest::start(&mut command, Console::default(), true)?;
     let deadline = Instant::now() + server.deadline();
     while guest.console.url().is_none() {
         process::check_stopped()?;

@@ -12,7 +12,7 @@ use super::{Outcome, Step};
 use crate::cargo::{Compilers, Pages, executables, message_format};
 use crate::commands::build;
 use crate::process::{self, ChildGuard};
-use crate::registry::Workspace;
+use crate::registry::{Board, Workspace};
 use crate::setup::{components, debian, programs, sshd, wasm, xen_headers};
 
 /// The package of the tests that start images.
@@ -184,8 +184,26 @@ impl Bench {
                 count += Count::ONE;
             }
         }
+        count += self.build_defmt_images(&boards)?;
         self.images_built = true;
         Ok(Outcome::Ran(count))
+    }
+
+    /// Builds the smallest app once more, so that it logs by defmt, for the boards that QEMU starts itself.
+    fn build_defmt_images(&self, boards: &[Board]) -> Result<Count> {
+        let mut compilers = Compilers::new(&self.workspace).with_defmt(true);
+        let app = self.workspace.app("hello")?;
+        let mut count = Count::default();
+        for board in boards
+            .iter()
+            .filter(|board| board.target.is_some() && board.loader.is_none())
+        {
+            let folder = self.images.join("defmt").join(&board.name);
+            let image = build::build(&mut compilers, &app, board, &folder)?;
+            println!("{:>9} bytes  {}", image.bytes, image.path.display());
+            count += Count::ONE;
+        }
+        Ok(count)
     }
 
     fn guests(&mut self) -> Result<Outcome> {

@@ -8,7 +8,7 @@ use super::host::{Host, Rights};
 use super::options::DomainOptions;
 use crate::cargo::{Compilers, shown};
 use crate::commands::build::{self, Image};
-use crate::console::{Console, Symboliser};
+use crate::console::Console;
 use crate::guest::{Answer, Guest, GuestStopped};
 use crate::image::Cpu;
 use crate::process::Interrupted;
@@ -76,7 +76,7 @@ pub(crate) fn run(arguments: &Arguments) -> Result<ExitCode> {
     if arguments.no_console {
         domain.create()
     } else {
-        domain.follow(Symboliser::open(&image.elf, workspace.root()))
+        domain.follow(Console::of(&image.elf, workspace.root()))
     }
 }
 
@@ -168,13 +168,13 @@ impl Domain<'_> {
     }
 
     /// Creates it and shows its console until it ends.
-    fn follow(&self, symboliser: Option<Symboliser>) -> Result<ExitCode> {
+    fn follow(&self, console: Console) -> Result<ExitCode> {
         eprintln!(
             "deploy: xl create -c {}; Ctrl-C leaves the console",
             self.config
         );
         let mut command = self.host.create_with_console(&self.config);
-        let mut guest = Guest::start(&mut command, Console::new(symboliser), false)?;
+        let mut guest = Guest::start(&mut command, console, false)?;
         match guest.serve(Answer::OnConsole, None, |url| println!("open {url}")) {
             Ok(()) => self.ended(&guest.console),
             Err(error) => Err(self.failed(error, &guest.console)),
