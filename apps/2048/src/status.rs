@@ -5,6 +5,8 @@ use core::fmt::{self, Display, Formatter, Write as _};
 
 use landfall::{Heap, Info, Sockets};
 
+use crate::json::{OrNull, Quoted};
+
 /// Returns `info` as a JSON object. `heap` and `sockets` are `null` where the board does not know.
 ///
 /// ```
@@ -32,35 +34,6 @@ pub fn json(info: &Info) -> String {
         OrNull(info.sockets.map(SocketsObject)),
     );
     json
-}
-
-/// A JSON string.
-struct Quoted<'a>(&'a str);
-
-impl Display for Quoted<'_> {
-    fn fmt(&self, formatter: &mut Formatter<'_>) -> fmt::Result {
-        formatter.write_char('"')?;
-        for character in self.0.chars() {
-            match character {
-                '"' | '\\' => write!(formatter, "\\{character}")?,
-                '\0'..='\x1f' => write!(formatter, "\\u{:04x}", u32::from(character))?,
-                _ => formatter.write_char(character)?,
-            }
-        }
-        formatter.write_char('"')
-    }
-}
-
-/// A JSON value, or `null`.
-struct OrNull<T>(Option<T>);
-
-impl<T: Display> Display for OrNull<T> {
-    fn fmt(&self, formatter: &mut Formatter<'_>) -> fmt::Result {
-        match &self.0 {
-            Some(value) => value.fmt(formatter),
-            None => formatter.write_str("null"),
-        }
-    }
 }
 
 struct HeapObject(Heap);
@@ -137,13 +110,5 @@ mod tests {
             sockets: None,
         };
         assert!(json(&info).ends_with(r#""uptime_ms":0,"heap":null,"sockets":null}"#));
-    }
-
-    #[test]
-    fn strings_are_escaped() {
-        assert_eq!(
-            Quoted("a \"b\" \\ \n é").to_string(),
-            r#""a \"b\" \\ \u000a é""#
-        );
     }
 }
