@@ -25,10 +25,12 @@ const WASM_TARGET: &str = "wasm32-unknown-unknown";
 
 /// What is served beside the service worker: path, file, media type. `game.wasm` is built, the rest are
 /// in `page/assets`.
-const ASSETS: [(&str, &str, &str); 5] = [
+const ASSETS: [(&str, &str, &str); 7] = [
     ("/", "index.html", "text/html; charset=utf-8"),
     ("/style.css", "style.css", "text/css; charset=utf-8"),
     ("/game.js", "game.js", "text/javascript; charset=utf-8"),
+    ("/common.js", "common.js", "text/javascript; charset=utf-8"),
+    ("/server.js", "server.js", "text/javascript; charset=utf-8"),
     ("/game.wasm", "game.wasm", "application/wasm"),
     ("/icon.svg", "icon.svg", "image/svg+xml"),
 ];

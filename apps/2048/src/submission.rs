@@ -25,7 +25,7 @@ pub(crate) const MAX_MOVES: usize = 20_000;
 pub(crate) const MAX_BODY: usize = MAX_MOVES + 1024;
 
 /// So many moves are replayed before others have their turn: well under a millisecond.
-const MOVES_AT_ONCE: usize = 500;
+const MOVES_AT_ONCE: usize = 100;
 
 #[derive(Deserialize)]
 #[serde(deny_unknown_fields)]
@@ -139,6 +139,8 @@ mod tests {
     use game_2048::{Direction, Game, Outcome, ReplayError};
     use landfall_http::{BodyError, Response, StatusCode};
 
+    use core::future::Future as _;
+
     use super::*;
     use crate::name::NameError;
 
@@ -249,6 +251,18 @@ mod tests {
             judge(body("a", "1", &format!("{most}x"), "0")),
             Err(Refusal::TooManyMoves)
         );
+    }
+
+    #[test]
+    fn others_have_their_turn_during_a_replay() {
+        let (moves, game) = play(usize::MAX);
+        assert!(moves.len() > MOVES_AT_ONCE, "{}", moves.len());
+        let body = body("a", "42", &moves, &game.score().to_string());
+        let submission = Submission::parse(body.as_bytes()).expect("its form is right");
+        let mut verify = core::pin::pin!(submission.verify());
+        let mut context = core::task::Context::from_waker(core::task::Waker::noop());
+        let turns = (0..).find(|_| verify.as_mut().poll(&mut context).is_ready());
+        assert_eq!(turns, Some(moves.len().div_ceil(MOVES_AT_ONCE)));
     }
 
     #[test]

@@ -94,10 +94,12 @@ fn read_answer(mut stream: TcpStream) -> Answer {
     }
 }
 
-const FILES: [(&str, &str, &[u8]); 6] = [
+const FILES: [(&str, &str, &[u8]); 8] = [
     ("/", "text/html; charset=utf-8", b"<!doctype html>"),
     ("/style.css", "text/css; charset=utf-8", b"/*"),
     ("/game.js", "text/javascript; charset=utf-8", b"//"),
+    ("/common.js", "text/javascript; charset=utf-8", b"//"),
+    ("/server.js", "text/javascript; charset=utf-8", b"//"),
     ("/game.wasm", "application/wasm", b"\0asm\x01\0\0\0"),
     ("/icon.svg", "image/svg+xml", b"<svg"),
     ("/sw.js", "text/javascript; charset=utf-8", b"//"),
