@@ -159,14 +159,7 @@ fn assert_stays_at_home(log: &[Value], address: SocketAddr) {
             assert!(matches!(status, Some(200 | 201 | 304)), "{parameters}");
         }
     }
-    for path in [
-        "game.js",
-        "server.js",
-        "sw.js",
-        "game.wasm",
-        "style.css",
-        "api/info",
-    ] {
+    for path in ["game.js", "server.js", "game.wasm", "style.css", "api/info"] {
         assert!(
             urls.iter().any(|url| *url == format!("{own}{path}")),
             "{path} is not among {urls:?}"

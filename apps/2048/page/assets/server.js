@@ -88,7 +88,7 @@ function listen() {
   if (document.hidden) return;
   const opened = new EventSource("api/live");
   source = opened;
-  opened.addEventListener("open", () => isOnline() || showServed());
+  opened.addEventListener("open", () => $("served").dataset.connection === "offline" && showServed());
   opened.addEventListener("message", ({ data }) => {
     heard = JSON.parse(data);
     showLive();
@@ -133,6 +133,7 @@ function entry(name, points, own) {
 const SCORES_SHOWN = 10;
 
 async function showScores(version) {
+  shownScores = version;
   try {
     const { said } = await ask("api/scores");
     const best = said.scores.slice(0, SCORES_SHOWN);
@@ -142,9 +143,9 @@ async function showScores(version) {
       return line;
     }));
     $("scores-empty").hidden = best.length > 0;
-    shownScores = version;
   } catch {
     // The next event asks again.
+    shownScores = null;
   }
 }
 
