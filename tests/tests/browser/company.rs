@@ -192,6 +192,9 @@ fn two_browsers_see_each_others_score_on_virt() {
     guest.assert_well();
 }
 
+/// The state of the service worker that the page has.
+const CONTROLLER: &str = "return navigator.serviceWorker.controller?.state ?? null";
+
 #[test]
 fn the_page_goes_on_without_its_server() {
     let Some(lab) = Lab::open() else { return };
@@ -206,8 +209,7 @@ fn the_page_goes_on_without_its_server() {
         introduce(client, "Ada").await;
         play_on(&mut player, 40).await;
         wait_for(client, connection, json!("online")).await;
-        let kept = "return navigator.serviceWorker.controller?.state ?? null";
-        wait_for(client, kept, json!("activated")).await;
+        wait_for(client, CONTROLLER, json!("activated")).await;
 
         drop(guest);
         wait_for(client, connection, json!("offline")).await;
@@ -239,5 +241,33 @@ fn the_page_goes_on_without_its_server() {
             (&json!("Ada"), &json!(score))
         );
         again.assert_well();
+    });
+}
+
+#[test]
+fn the_page_makes_room_for_another_program() {
+    let Some(lab) = Lab::open() else { return };
+    let Some(driver) = Driver::start(&lab) else {
+        return;
+    };
+    let mut guest = lab.process("2048", &[]);
+    let address = guest.wait_until_it_listens();
+    browse(&driver, async |client| {
+        open_game(client, address).await;
+        wait_for(client, CONTROLLER, json!("activated")).await;
+        drop(guest);
+        let mut hello = lab.process_at(address, "hello", &[]);
+        hello.wait_until_it_listens();
+        client.refresh().await.expect("the page loads");
+        let board = client.find(Locator::Id("board")).await;
+        board.expect("the page comes from the browser's cache");
+        let end = Instant::now() + DEADLINE;
+        while client.source().await.expect("it has one").contains("board") {
+            assert!(Instant::now() < end, "the page of 2048 hides hello");
+            tokio::time::sleep(Duration::from_millis(100)).await;
+            client.refresh().await.expect("the page loads");
+        }
+        assert!(client.source().await.expect("it has one").contains("hello"));
+        hello.assert_well();
     });
 }
