@@ -123,6 +123,51 @@ fn moves_are_taken_back_and_the_rest_is_what_counts() {
     guest.assert_well();
 }
 
+#[test]
+fn a_finished_game_is_sent_by_itself() {
+    let Some(lab) = Lab::open() else { return };
+    let Some(driver) = Driver::start(&lab) else {
+        return;
+    };
+    let mut guest = lab.process("2048", &[]);
+    let address = guest.wait_until_it_listens();
+    browse(&driver, async |client| {
+        let mut player = open_game(client, address).await;
+        let mut directions = Direction::ALL.into_iter().cycle();
+        while !player.game.is_over() {
+            player
+                .press(directions.next().expect("it has no end"))
+                .await;
+        }
+        let state = "return document.getElementById('board').dataset.state";
+        wait_for(client, state, json!("over")).await;
+        let score = player.game.score();
+        let note = "return document.getElementById('scores-note').textContent";
+        wait_for(
+            client,
+            note,
+            json!(format!("Your {score} points are number 1.")),
+        )
+        .await;
+        assert_eq!(listed(address)[0]["moves"], player.game.moves());
+        keep_screenshot(client, &lab, "2048-over.png").await;
+
+        // Even the last move can be taken back; made again, it is the same game.
+        let last = *player.letters.last().expect("moves were made");
+        player.undo().await;
+        player.assert_shown(score).await;
+        player
+            .press(Direction::from_letter(last).expect("a move"))
+            .await;
+        wait_for(client, state, json!("over")).await;
+        let refused =
+            format!("Your {score} points are not listed: this game is on the list already.");
+        wait_for(client, note, json!(refused)).await;
+        assert_eq!(listed(address).as_array().map(Vec::len), Some(1));
+    });
+    guest.assert_well();
+}
+
 /// The name and score of everybody else that a page shows as playing.
 const OTHERS: &str = "
     return [...document.querySelectorAll('#live li:not([aria-current])')].map((line) =>
