@@ -151,7 +151,6 @@ fn a_finished_game_is_sent_by_itself() {
         .await;
         assert_eq!(listed(address)[0]["moves"], player.game.moves());
         keep_screenshot(client, &lab, "2048-over.png").await;
-
         // Even the last move can be taken back; made again, it is the same game.
         let last = *player.letters.last().expect("moves were made");
         player.undo().await;
@@ -163,6 +162,12 @@ fn a_finished_game_is_sent_by_itself() {
         let refused =
             format!("Your {score} points are not listed: this game is on the list already.");
         wait_for(client, note, json!(refused)).await;
+        // A new game does not send it once more.
+        client.refresh().await.expect("the page loads");
+        wait_for(client, state, json!("over")).await;
+        click(client, "play-again").await;
+        wait_for(client, SELF, json!([["Guest (you)", 0]])).await;
+        wait_for(client, note, json!("")).await;
         assert_eq!(listed(address).as_array().map(Vec::len), Some(1));
     });
     guest.assert_well();

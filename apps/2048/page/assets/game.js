@@ -240,9 +240,9 @@ class Session {
     this.begin(stored.seed, this.replay(stored.seed, stored.moves), stored.continued, "new");
   }
 
-  /** Begins another game. The one before counts as it stands. */
+  /** Begins another game. The one before counts as it stands; one that is over was sent then. */
   start() {
-    if (this.moves) this.submit();
+    if (this.moves && this.state !== "over") this.submit();
     const seed = this.fixedSeed ?? randomSeed();
     this.begin(seed, this.replay(seed, ""), false, "new");
   }
