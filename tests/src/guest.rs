@@ -46,10 +46,16 @@ impl Lab {
 
     /// Starts the executable of `app` for board `unix`.
     pub fn process(&self, app: &str, arguments: &[&str]) -> Guest {
-        let port = free_port();
+        self.process_at((Ipv4Addr::LOCALHOST, free_port()).into(), app, arguments)
+    }
+
+    /// The same where another one was before.
+    pub fn process_at(&self, address: SocketAddr, app: &str, arguments: &[&str]) -> Guest {
         let mut command = self.supervised(self.executable(app));
-        command.arg(format!("port={port}")).args(arguments);
-        Guest::start(command, Some((Ipv4Addr::LOCALHOST, port).into()), None)
+        command
+            .arg(format!("port={}", address.port()))
+            .args(arguments);
+        Guest::start(command, Some(address), None)
     }
 
     /// The same with an IP stack of its own, on the namespace's tap.
