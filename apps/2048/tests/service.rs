@@ -187,7 +187,7 @@ fn metrics_and_log_lines_are_the_systems() {
         ),
         ("/api/log", "text/plain; charset=utf-8", "a line\n"),
     ] {
-        let answer = ask(server, &format!("GET {path} HTTP/1.1"), "");
+        let answer = ask(server, &format!("GET {path}"), "");
         assert_eq!(answer.status(), "200", "{path}");
         assert_eq!(answer.header("Content-Type"), Some(content_type), "{path}");
         assert_eq!(answer.header("Cache-Control"), Some("no-store"), "{path}");
