@@ -1,5 +1,6 @@
 //! What players have of each other, of the server's memory, and of a server that goes away.
 
+use std::fmt::Display;
 use std::net::SocketAddr;
 use std::time::{Duration, Instant};
 
@@ -9,7 +10,7 @@ use landfall_tests::http::get;
 use landfall_tests::{DEADLINE, Lab};
 use serde_json::{Value, json};
 
-use crate::driver::{Driver, browse, keep_screenshot};
+use crate::driver::{ANOTHER_NAME, Driver, browse, keep_screenshot};
 use crate::player::{Player, SEED};
 
 /// Waits until a script that returns a value returns the expected one.
@@ -31,9 +32,9 @@ async fn wait_for(client: &Client, script: &str, expected: Value) {
     }
 }
 
-async fn open_game<'a>(client: &'a Client, address: SocketAddr) -> Player<'a> {
+async fn open_game(client: &Client, server: impl Display) -> Player<'_> {
     client
-        .goto(&format!("http://{address}/?seed={SEED}"))
+        .goto(&format!("http://{server}/?seed={SEED}"))
         .await
         .expect("the page loads");
     let player = Player::new(client);
@@ -320,4 +321,32 @@ fn the_page_makes_room_for_another_program() {
         assert!(client.source().await.expect("it has one").contains("hello"));
         hello.assert_well();
     });
+}
+
+#[test]
+fn the_page_needs_no_service_worker() {
+    let Some(lab) = Lab::open() else { return };
+    let Some(driver) = Driver::start(&lab) else {
+        return;
+    };
+    let mut guest = lab.process("2048", &[]);
+    let address = guest.wait_until_it_listens();
+    browse(&driver, async |client| {
+        let server = format!("{ANOTHER_NAME}:{}", address.port());
+        let mut player = open_game(client, server).await;
+        let unknown = "return !isSecureContext && !navigator.serviceWorker";
+        wait_for(client, unknown, json!(true)).await;
+        play_on(&mut player, 40).await;
+        let score = player.game.score();
+        wait_for(client, SELF, json!([["Guest (you)", score]])).await;
+        click(client, "new-game").await;
+        let note = "return document.getElementById('scores-note').textContent";
+        wait_for(
+            client,
+            note,
+            json!(format!("Your {score} points are number 1.")),
+        )
+        .await;
+    });
+    guest.assert_well();
 }

@@ -13,6 +13,10 @@ use nix::sys::signal::{Signal, kill};
 use nix::unistd::Pid;
 use serde_json::{Value, json};
 
+/// A name of this machine that browsers do not take for this machine's: what they load from there is as
+/// from anywhere in the network (W3C Secure Contexts, 3.1).
+pub(crate) const ANOTHER_NAME: &str = "machine.test";
+
 /// Chromium's driver, and by it Chromium, which end with this value.
 pub(crate) struct Driver {
     child: Child,
@@ -69,6 +73,7 @@ impl Driver {
             "--disable-component-update",
             "--disable-sync",
             "--window-size=1000,900",
+            &format!("--host-resolver-rules=MAP {ANOTHER_NAME} 127.0.0.1"),
             &profile,
         ];
         let capabilities = json!({
