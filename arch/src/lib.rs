@@ -25,7 +25,7 @@ use armv7 as cpu;
 #[cfg(target_os = "none")]
 use cpu::{call_before, frame_pointer};
 #[cfg(target_os = "none")]
-pub use cpu::{cpu_name, interrupt_pending, mmu, semihosting, timer, wait_for_interrupt};
+pub use cpu::{cpu_name, interrupt_pending, mmu, random, semihosting, timer, wait_for_interrupt};
 
 pub mod console;
 #[cfg(target_os = "none")]

@@ -1,16 +1,16 @@
 //! From a board's devices to a running app.
 
 use crate::{
-    App, Error, ExitCode, Platform, System,
+    App, BoardClock, Error, ExitCode, Platform, System,
     arguments::{self, Argument, Words, argument},
-    entropy::{Random, Seed},
+    entropy::{self, Generator, Seed},
     executor::{self, Spawner},
     logging,
     network::{
         self, Network, NetworkArguments,
         arguments::{CARDS, NAMES},
     },
-    platform, shutdown,
+    platform, shutdown, wall_clock,
 };
 use alloc::{boxed::Box, string::String, vec::Vec};
 use core::{any::Any, future::Future, pin::Pin};
@@ -22,6 +22,8 @@ use landfall_net::{Config, Runner, Stack};
 pub struct Devices {
     /// The boot arguments, as they were given.
     pub arguments: String,
+    /// The board's clock.
+    pub clock: BoardClock,
     /// What the board's entropy sources gave.
     pub seed: Seed,
     /// The way to the network.
@@ -112,6 +114,7 @@ fn start(
         if_cards(cards, network::arguments::DNS),
         #[cfg(feature = "mdns")]
         if_cards(cards, network::arguments::NAME),
+        wall_clock::ARGUMENTS,
         logging::ARGUMENTS,
     ];
     if asks_for_help(&devices.arguments) {
@@ -121,16 +124,16 @@ fn start(
     let words = Words::parse(&devices.arguments)?;
     words.check(&known)?;
     logging::configure(platform, app.identity, &words)?;
-    if let Seed::Weak(_) = devices.seed {
-        warn!(target: "entropy", "no source of entropy was found: random numbers can be guessed");
-    }
-    let mut random = Random::new(devices.seed, platform.now_us());
+    let now_us = platform.now_us();
+    wall_clock::init(now_us, &words, devices.clock)?;
+    let mut random = Generator::new(devices.seed, now_us);
     let network = match devices.network {
         NetworkDevice::None => None,
         #[cfg(not(target_os = "none"))]
         NetworkDevice::HostSockets => Some(Network::host()),
         NetworkDevice::Cards(cards) => make_stacks(cards, &words, &mut random, spawner)?,
     };
+    entropy::install(random);
     devices
         .tasks
         .into_iter()
@@ -140,11 +143,12 @@ fn start(
         app.identity,
         network,
         spawner.clone(),
-        random,
         devices.board,
     );
     #[cfg(feature = "mdns")]
     take_name(&system, &words)?;
+    #[cfg(feature = "sntp")]
+    crate::sntp::start(&system, &words)?;
     #[cfg(feature = "syslog")]
     logging::syslog::start(&system, &words)?;
     let running = (app.start)(system.clone(), &words)?;
@@ -162,7 +166,7 @@ fn start(
 fn make_stacks(
     cards: Vec<Card>,
     words: &Words,
-    random: &mut Random,
+    random: &mut Generator,
     spawner: &Spawner,
 ) -> Result<Option<Network>, Error> {
     if cards.len() > CARDS {

@@ -1,5 +1,7 @@
 //! Facts about the running system, for status pages.
 
+use crate::WallClock;
+
 /// What runs here, and how it is doing.
 #[derive(Clone, Debug)]
 pub struct Info {
@@ -9,6 +11,8 @@ pub struct Info {
     pub cpu: &'static str,
     /// The wall clock, seconds since 1970-01-01 UTC; `None` where no clock keeps it.
     pub unix_seconds: Option<u64>,
+    /// The same to the microsecond, with where it comes from and how good it is.
+    pub wall_clock: Option<WallClock>,
     /// Milliseconds since boot.
     pub uptime_ms: u64,
     /// The heap; `None` in a host process, whose allocator does not say.

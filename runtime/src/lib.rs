@@ -27,7 +27,7 @@ extern crate alloc;
 
 mod app;
 mod boot;
-mod entropy;
+pub mod entropy;
 mod error;
 mod executor;
 pub mod heap;
@@ -37,12 +37,15 @@ pub mod metrics;
 pub mod network;
 mod platform;
 mod shutdown;
+#[cfg(feature = "sntp")]
+mod sntp;
 mod system;
 mod time;
+mod wall_clock;
 
 pub use app::{App, AppFuture, Identity};
 pub use boot::{BoardTask, Card, Devices, NetworkDevice, run};
-pub use entropy::Seed;
+pub use entropy::{Entropy, Seed};
 pub use error::Error;
 pub use info::{Heap, Info, Sockets};
 pub use landfall_arguments::{self as arguments, arguments};
@@ -52,3 +55,4 @@ pub use landfall_macros::main;
 pub use logging::history::log_history;
 pub use platform::{CrashReport, ExitCode, Platform};
 pub use system::System;
+pub use wall_clock::{BoardClock, WallClock, WallClockSource};

@@ -26,8 +26,9 @@ pub trait Platform: Sync {
     /// Returns the time since boot in microseconds; never goes back.
     fn now_us(&self) -> u64;
 
-    /// Returns the wall clock in seconds since 1970-01-01 UTC; `None` where no clock keeps it.
-    fn unix_seconds(&self) -> Option<u64>;
+    /// Hands to `absorb` what the board's sources of entropy have at hand, without waiting for them. Called
+    /// now and then while random numbers are drawn, with feature `reseed`.
+    fn refresh_entropy(&self, _absorb: &mut dyn FnMut(&[u8])) {}
 
     /// Handles the interrupts that are pending, and returns at once.
     fn dispatch_interrupts(&self);

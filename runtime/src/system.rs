@@ -1,13 +1,12 @@
 //! What an app is given.
 
 use crate::{
-    Error, Info, Platform, app::Identity, entropy::Random, executor::Spawner, heap,
-    network::Network, shutdown,
+    Entropy, Error, Info, Platform, WallClock, app::Identity, entropy, executor::Spawner, heap,
+    network::Network, shutdown, wall_clock,
 };
 use alloc::{boxed::Box, rc::Rc};
 use core::{
     any::Any,
-    cell::RefCell,
     future::{Future, poll_fn},
 };
 
@@ -20,7 +19,6 @@ struct Inner {
     identity: &'static Identity,
     network: Option<Network>,
     spawner: Spawner,
-    random: RefCell<Random>,
     shutdown: shutdown::Request,
     board: Option<Box<dyn Any>>,
 }
@@ -31,7 +29,6 @@ impl System {
         identity: &'static Identity,
         network: Option<Network>,
         spawner: Spawner,
-        random: Random,
         board: Option<Box<dyn Any>>,
     ) -> Self {
         Self(Rc::new(Inner {
@@ -39,7 +36,6 @@ impl System {
             identity,
             network,
             spawner,
-            random: RefCell::new(random),
             shutdown: shutdown::Request::default(),
             board,
         }))
@@ -66,14 +62,25 @@ impl System {
         self.0.spawner.spawn(future);
     }
 
-    /// Fills `bytes` from the random generator, fit for keys as far as the board's sources were.
+    /// Fills `bytes` from the random generator, fit for keys as far as the board's sources were
+    /// ([`Self::entropy`]). Crate `getrandom`, and what builds on it, draws from the same.
     pub fn fill_random(&self, bytes: &mut [u8]) {
-        self.0.random.borrow_mut().fill(bytes);
+        entropy::fill(bytes).expect("`run` seeds the generator before it makes a system");
+    }
+
+    /// Returns where the random numbers come from, and whether that is good enough for keys.
+    pub fn entropy(&self) -> Entropy {
+        entropy::about().expect("`run` seeds the generator before it makes a system")
     }
 
     /// Returns the wall clock in seconds since 1970-01-01 UTC; `None` where no clock keeps it.
     pub fn unix_seconds(&self) -> Option<u64> {
-        self.0.platform.unix_seconds()
+        self.wall_clock().map(|time| time.unix_seconds())
+    }
+
+    /// Returns the time of day; `None` where nobody has told it.
+    pub fn wall_clock(&self) -> Option<WallClock> {
+        wall_clock::now()
     }
 
     /// Waits until whoever runs this machine wants it to end, as by `xl shutdown`. The app then has
@@ -102,10 +109,12 @@ impl System {
 
     /// Returns facts about the running system.
     pub fn info(&self) -> Info {
+        let wall_clock = self.wall_clock();
         Info {
             board: self.0.platform.board(),
             cpu: self.0.platform.cpu(),
-            unix_seconds: self.unix_seconds(),
+            unix_seconds: wall_clock.map(|time| time.unix_seconds()),
+            wall_clock,
             uptime_ms: self.0.platform.now_us() / 1000,
             heap: heap::usage(),
             sockets: self.0.network.as_ref().and_then(Network::sockets),

@@ -27,7 +27,7 @@ fn run<F: Future<Output = ()> + 'static>(
     let server = UdpSocket::bind((Ipv4Addr::LOCALHOST, 0)).expect("a free port");
     let address = server.local_addr().expect("it is bound");
     let scenario = Scenario {
-        arguments: format!("syslog={address}").leak(),
+        arguments: format!("syslog={address} log=info,clock=off,entropy=off").leak(),
         host_sockets: true,
         ..Scenario::default()
     };

@@ -116,7 +116,7 @@ impl<'a> Dnsmasq<'a> {
         let _ = std::fs::remove_file(self.leases());
     }
 
-    /// Returns the first line of its log with `needle` in it, as soon as there is one: "DHCPACK", "query[A]".
+    /// Returns the first line of its log with `needle` in it, as soon as there is one, such as "DHCPACK".
     pub fn wait_for_line(&mut self, needle: &str) -> String {
         self.running().wait_for_line(needle)
     }

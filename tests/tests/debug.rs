@@ -10,8 +10,15 @@ use landfall_tests::network::{GUEST, GUEST_MAC, TAP};
 use landfall_tests::{Guest, Lab, Namespace, skip};
 use nix::sys::signal::Signal;
 
-/// Where `hello` asks for the network.
-const LINE: &str = "main.rs:28";
+/// Where `hello` asks for the network, as gdb takes and prints it.
+fn line() -> String {
+    let source = include_str!("../../apps/hello/src/main.rs");
+    let before = source
+        .split("system.network()")
+        .next()
+        .expect("a first part");
+    format!("main.rs:{}", before.lines().count())
+}
 
 /// Lets gdb work without a person; returns what it printed.
 fn batch(lab: &Lab, board: &str, commands: &[&str]) -> String {
@@ -42,11 +49,12 @@ fn on_machine(board: &str) {
         return skip("there is no gdb-multiarch");
     }
     let commands = ["break landfall_start", "continue", "backtrace", "delete 1"];
-    let line = format!("break {LINE}");
+    let line = line();
+    let stop = format!("break {line}");
     let console = batch(
         &lab,
         board,
-        &[&commands[..], &[&line, "continue", "backtrace"]].concat(),
+        &[&commands[..], &[&stop, "continue", "backtrace"]].concat(),
     );
     let stops = [
         "Breakpoint 1, landfall_start () at apps/hello/src/main.rs:",
@@ -54,7 +62,7 @@ fn on_machine(board: &str) {
         " in entry ()",
         "boot: Landfall",
         "Breakpoint 2",
-        &format!("apps/hello/src/{LINE}"),
+        &format!("apps/hello/src/{line}"),
         "at runtime/src/app.rs:",
         "at runtime/src/executor.rs:",
     ];
@@ -77,12 +85,13 @@ fn gdb_knows_the_functions_and_lines_of_a_process() {
     if !has_program("gdb-multiarch") {
         return skip("there is no gdb-multiarch");
     }
+    let line = line();
     let console = batch(
         &lab,
         "unix",
-        &[&format!("break {LINE}"), "run", "backtrace"],
+        &[&format!("break {line}"), "run", "backtrace"],
     );
-    let line = format!("apps/hello/src/{LINE}");
+    let line = format!("apps/hello/src/{line}");
     assert_in_order(&console, &[&line, "at runtime/src/executor.rs:", "main ()"]);
 }
 

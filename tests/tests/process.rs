@@ -151,7 +151,7 @@ fn a_tap_that_is_not_to_be_had_is_explained() {
             "address of one station",
         ),
         (&["mac=02:00:00:00:00:01"], 2, "expected tap=NAME beside it"),
-        (&["ip=10.0.0.2/24"], 2, "known are: port, log, tap, mac"),
+        (&["ip=10.0.0.2/24"], 2, "unknown boot argument `ip`"),
     ];
     for (words, code, sentence) in cases {
         let mut command = namespace.command(&lab, lab.executable("hello"));
@@ -163,6 +163,11 @@ fn a_tap_that_is_not_to_be_had_is_explained() {
     first.assert_well();
 }
 
+/// Makes /dev/net/tun anew with the rights in $0, where nobody else sees it, and runs a program as nobody.
+const AS_NOBODY: &str = "\
+mount -t tmpfs tmpfs /dev/net && mknod -m $0 /dev/net/tun c 10 200 && \
+exec setpriv --reuid=65534 --regid=65534 --clear-groups --inh-caps=-all \"$@\"";
+
 #[test]
 fn a_tap_is_its_owners_and_roots() {
     let Some(lab) = Lab::open() else { return };
@@ -171,23 +176,27 @@ fn a_tap_is_its_owners_and_roots() {
     let folder = landfall_tests::lab::Folder::elsewhere();
     let program = folder.path().join("hello");
     std::fs::copy(lab.executable("hello"), &program).expect("the folder is ours");
-    let run = |arguments: &[&str]| {
-        let mut command = namespace.command(&lab, "setpriv");
-        command.args([
-            "--reuid=65534",
-            "--regid=65534",
-            "--clear-groups",
-            "--inh-caps=-all",
-        ]);
-        let output = command.arg(&program).args(arguments).output();
-        let output = output.expect("it starts");
+    let nobody = |rights: &str, tap: &str, more: &str| {
+        let mut command = namespace.command(&lab, "sh");
+        command.args(["-c", AS_NOBODY, rights]).arg(&program);
+        let output = command.args([&format!("tap={tap}"), more]).output();
+        let output = output.expect("a shell");
         String::from_utf8_lossy(&[output.stdout, output.stderr].concat()).into_owned()
     };
-    let said = run(&[&format!("tap={TAP}")]);
-    assert!(
-        said.contains("tap tap0 is for root and its owner"),
-        "{said}"
-    );
+    for (tap, owner) in [("tap1", "65534"), ("tap2", "65533")] {
+        let mut ip = namespace.command(&lab, "ip");
+        ip.args(["tuntap", "add", "dev", tap, "mode", "tap", "user", owner]);
+        assert!(ip.status().expect("ip starts").success());
+    }
+    for (rights, tap, sentence) in [
+        ("600", "tap1", "this user may not open /dev/net/tun"),
+        ("666", "tap2", "tap tap2 is for root and its owner"),
+        // The owner gets as far as to the arguments.
+        ("666", "tap1", "ip=nonsense: expected an address"),
+    ] {
+        let said = nobody(rights, tap, "ip=nonsense");
+        assert!(said.contains(sentence), "{rights} {tap}: {said}");
+    }
 }
 
 /// The way that users take: the tool builds, starts, and finds the address on the console.

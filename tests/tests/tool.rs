@@ -152,7 +152,7 @@ fn a_broken_file_is_not_booted() {
 #[test]
 fn wrong_options_are_explained() {
     let Some(lab) = Lab::open() else { return };
-    let cases: [(&[&str], &str); 16] = [
+    let cases: [(&[&str], &str); 17] = [
         (&["run", "hello", "--memory", "64M"], "--board virt"),
         (
             &["run", "hello", "--board", "virt", "--memory", "lots"],
@@ -164,6 +164,10 @@ fn wrong_options_are_explained() {
         ),
         (&["run", "hello", "--board", "virt", "--gic", "5"], "--gic"),
         (&["run", "hello", "--tap", "no-such-tap"], "ip tuntap add"),
+        (
+            &["run", "hello", "--tap", "tap0", "--port", "81"],
+            "--arg port=PORT",
+        ),
         (
             &["run", "hello", "--tap", "sixteen-letters-"],
             "at most 15 letters",

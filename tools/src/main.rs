@@ -48,6 +48,7 @@ use crate::process::Interrupted;
         cargo landfall run 2048                  serve the 2048 game from a process on this machine\n  \
         cargo landfall run 2048 --board virt     the same app as a bare-metal image in QEMU\n  \
         cargo landfall build hello --board virt  only build the image; its path is the last line\n  \
+        cargo landfall debug hello               gdb at the first instruction of an image in QEMU\n  \
         cargo landfall xl deploy 2048 root@xen   build a guest of Xen and create it on that host\n  \
         cargo landfall test                      everything that CI checks"
 )]

@@ -12,7 +12,7 @@ use landfall::{Heap, Info, Sockets};
 ///
 /// let heap = Some(Heap { used: 1, free: 2 });
 /// let (board, cpu) = ("virt", "Cortex-A57");
-/// let info = Info { board, cpu, unix_seconds: None, uptime_ms: 9, heap, sockets: None };
+/// let info = Info { board, cpu, unix_seconds: None, wall_clock: None, uptime_ms: 9, heap, sockets: None };
 /// assert!(app_2048::status::json(&info).ends_with(
 ///     r#""uptime_ms":9,"heap":{"used":1,"free":2,"total":3},"sockets":null}"#
 /// ));
@@ -104,6 +104,7 @@ mod tests {
             board: "virt",
             cpu: "Cortex-A57",
             unix_seconds: Some(1_800_000_000),
+            wall_clock: None,
             uptime_ms: 12,
             heap: Some(Heap {
                 used: 100,
@@ -132,6 +133,7 @@ mod tests {
             board: "unix",
             cpu: "",
             unix_seconds: None,
+            wall_clock: None,
             uptime_ms: 0,
             heap: None,
             sockets: None,

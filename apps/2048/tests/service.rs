@@ -16,6 +16,7 @@ fn info() -> Info {
         board: "test",
         cpu: "none \"at all\"",
         unix_seconds: None,
+        wall_clock: None,
         uptime_ms: 42,
         heap,
         sockets: None,

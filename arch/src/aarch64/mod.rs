@@ -5,8 +5,11 @@ mod entry;
 mod exceptions;
 pub mod mmu;
 mod other_cpu;
+mod random;
 pub mod semihosting;
 pub mod timer;
+
+pub use random::random;
 
 /// Calls to firmware and hypervisors.
 pub(crate) use smccc as firmware;

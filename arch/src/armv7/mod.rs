@@ -8,8 +8,11 @@ pub(crate) mod firmware;
 mod mmio;
 pub mod mmu;
 mod other_cpu;
+mod random;
 pub mod semihosting;
 pub mod timer;
+
+pub use random::random;
 
 use core::arch::asm;
 

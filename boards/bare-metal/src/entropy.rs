@@ -1,73 +1,47 @@
-//! Entropy: a board adds what its sources give, and jitter is mixed in everywhere.
+//! Entropy: the CPU's generator and jitter, which every board has or not by its CPU. A board adds its devices'.
 
-use alloc::vec::Vec;
 use landfall::Seed;
-use landfall_arch::{boot_log, timer};
+use landfall_arch::{random, timer};
 
-/// The least that a source must give to count.
-const ENOUGH: usize = 16;
-
-/// Samples of jitter.
+/// Samples of jitter, and bytes of the CPU's generator, that the health tests look at.
 const SAMPLES: usize = 1024;
+const BYTES: usize = 512;
 
-/// A seed in the making.
-#[derive(Default)]
-pub struct Pool {
-    seed: [u8; 32],
-    next: usize,
-    sources: Vec<&'static str>,
+/// Adds what the CPU gives.
+///
+/// Jitter is how long `disturb` takes each time, in which something outside of this CPU has a part.
+pub fn add_cpu(seed: &mut Seed, disturb: impl Fn()) {
+    let mut bytes = [0; BYTES];
+    if fill(&mut bytes) {
+        seed.add("RNDR", &bytes);
+    }
+    seed.add_noise("jitter", &jitter::<SAMPLES>(disturb));
 }
 
-impl Pool {
-    /// Mixes in what a source gave; fewer than 16 bytes do not make it one.
-    pub fn add(&mut self, source: &'static str, bytes: &[u8]) {
-        for byte in bytes {
-            self.mix(*byte);
-        }
-        if bytes.len() >= ENOUGH {
-            self.sources.push(source);
-        } else {
-            boot_log!("{source} gave only {} bytes of entropy", bytes.len());
-        }
+/// Hands over what the CPU gives, in less time than at boot.
+pub fn refresh_cpu(absorb: &mut dyn FnMut(&[u8]), disturb: impl Fn()) {
+    let mut bytes = [0; 32];
+    if fill(&mut bytes) {
+        absorb(&bytes);
     }
+    absorb(&jitter::<64>(disturb));
+}
 
-    fn mix(&mut self, byte: u8) {
-        self.seed[self.next % 32] ^= byte;
-        self.next += 1;
-    }
+/// Fills `bytes` from the CPU's generator; returns whether it could.
+fn fill(bytes: &mut [u8]) -> bool {
+    bytes.chunks_mut(8).all(|piece| {
+        let number = random().map(u64::to_le_bytes);
+        let pairs = piece.iter_mut().zip(number.into_iter().flatten());
+        pairs.for_each(|(byte, random)| *byte = random);
+        number.is_some()
+    })
+}
 
-    /// Mixes in how long `disturb`, which something outside of this CPU has a part in, takes each
-    /// time. That alone makes no good seed, for nobody can say how much there is in it.
-    fn add_jitter(&mut self, disturb: impl Fn()) {
-        let mut state = timer::count();
-        let mut longest = 0;
-        let mut shortest = u64::MAX;
-        for _ in 0..SAMPLES {
-            let start = timer::count();
-            disturb();
-            let taken = timer::count().wrapping_sub(start);
-            (longest, shortest) = (taken.max(longest), taken.min(shortest));
-            // A multiplication spreads the low bits, in which the jitter is (SplitMix64's).
-            state = (state.rotate_left(7) ^ taken).wrapping_mul(0x9e37_79b9_7f4a_7c15);
-            self.mix((state >> 56) as u8);
-        }
-        if longest > shortest {
-            self.sources.push("jitter");
-        }
-    }
-
-    /// Returns the seed, and says on the console what is in it.
-    pub fn finish(mut self, disturb: impl Fn()) -> Seed {
-        let good = !self.sources.is_empty();
-        self.add_jitter(disturb);
-        if self.sources.is_empty() {
-            boot_log!("entropy: none");
-        } else {
-            boot_log!("entropy: {}", self.sources.join(", "));
-        }
-        match good {
-            true => Seed::Good(self.seed),
-            false => Seed::Weak(self.seed),
-        }
-    }
+/// Measures samples, as they are: of each the lowest byte, in which what varies is.
+fn jitter<const SAMPLES: usize>(disturb: impl Fn()) -> [u8; SAMPLES] {
+    core::array::from_fn(|_| {
+        let start = timer::count();
+        disturb();
+        timer::count().wrapping_sub(start) as u8
+    })
 }

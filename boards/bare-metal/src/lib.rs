@@ -7,6 +7,7 @@
 extern crate alloc;
 
 pub mod entropy;
+mod getrandom;
 pub mod irq;
 pub mod machine;
 pub mod memory;

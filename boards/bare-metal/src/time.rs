@@ -1,8 +1,8 @@
-//! The clocks: the generic timer's virtual counter, in microseconds since boot, and the time of day
-//! as the board found it.
+//! The clocks: the generic timer's virtual counter, in microseconds since boot.
 
-use core::cell::Cell;
+use core::{cell::Cell, time::Duration};
 use critical_section::Mutex;
+use landfall::BoardClock;
 use landfall_arch::{boot_log, timer};
 
 /// How counts become microseconds and back.
@@ -16,9 +16,6 @@ struct Clock {
 }
 
 static CLOCK: Mutex<Cell<Option<Clock>>> = Mutex::new(Cell::new(None));
-
-/// The wall clock when the machine booted, in seconds since 1970-01-01 UTC.
-static BOOTED_AT: Mutex<Cell<Option<u64>>> = Mutex::new(Cell::new(None));
 
 /// Starts the clock.
 pub fn init() {
@@ -36,16 +33,12 @@ pub fn init() {
     critical_section::with(|cs| CLOCK.borrow(cs).set(Some(clock)));
 }
 
-/// Sets the wall clock to `seconds` since 1970-01-01 UTC, as it is now.
-pub fn set_unix_seconds(seconds: u64) {
-    let booted = seconds.saturating_sub(now_us() / 1_000_000);
-    critical_section::with(|cs| BOOTED_AT.borrow(cs).set(Some(booted)));
-}
-
-/// Returns the wall clock in seconds since 1970-01-01 UTC; `None` where it was not set.
-pub fn unix_seconds() -> Option<u64> {
-    let booted = critical_section::with(|cs| BOOTED_AT.borrow(cs).get())?;
-    Some(booted + now_us() / 1_000_000)
+/// Returns what the board's clock of this name, which reads `unix` since 1970-01-01 UTC now, read at boot.
+pub fn board_clock(name: &'static str, unix: Duration) -> BoardClock {
+    BoardClock::Read {
+        name,
+        at_boot: unix.saturating_sub(Duration::from_micros(now_us())),
+    }
 }
 
 fn clock() -> Option<Clock> {

@@ -7,12 +7,13 @@
 #![forbid(unsafe_code)]
 
 mod console;
+mod entropy;
 mod net;
 mod signals;
 mod time;
 
 use landfall::{
-    App, Card, CrashReport, Devices, ExitCode, NetworkDevice, Platform, Seed,
+    App, BoardClock, Card, CrashReport, Devices, ExitCode, NetworkDevice, Platform, Seed,
     arguments::{Argument, Words},
 };
 use std::{fmt::Display, panic, process};
@@ -22,16 +23,14 @@ pub fn start(app: App) -> ! {
     time::start();
     let arguments: Vec<String> = std::env::args().skip(1).collect();
     let arguments = arguments.join(" ");
-    let mut seed = [0; 32];
-    let seed = match getrandom::fill(&mut seed) {
-        Ok(()) => Seed::Good(seed),
-        Err(_) => Seed::Weak(seed),
-    };
+    let mut seed = Seed::new("the host's getrandom fails");
+    entropy::refresh(&mut |bytes| seed.add("getrandom", bytes));
     landfall::run(
         &Unix,
         Devices {
             network: network(&arguments),
             arguments,
+            clock: BoardClock::Host,
             seed,
             tasks: Vec::new(),
             // Without it, the signals end the process by themselves.
@@ -81,8 +80,8 @@ impl Platform for Unix {
         time::now_us()
     }
 
-    fn unix_seconds(&self) -> Option<u64> {
-        time::unix_seconds()
+    fn refresh_entropy(&self, absorb: &mut dyn FnMut(&[u8])) {
+        entropy::refresh(absorb);
     }
 
     fn dispatch_interrupts(&self) {}

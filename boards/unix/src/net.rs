@@ -12,7 +12,7 @@ use embassy_net_driver::{
 use fnv::FnvHasher;
 use landfall::{
     arguments::{Argument, ArgumentError, ArgumentValue, Words, argument},
-    log::{error, warn},
+    log::{debug, error, warn},
 };
 use rustix::{
     io::Errno,
@@ -53,6 +53,8 @@ pub(crate) const ARGUMENTS: &[Argument<'static>] = &[
 const LONGEST_NAME: usize = 15;
 /// Two addresses and the type (IEEE 802.3, 3.2).
 const ETHERNET_HEADER: usize = 14;
+/// What every IPv4 host takes (RFC 791, 3.1), whatever the tap is set to.
+const SMALLEST_MTU: usize = 576;
 /// Changes of links (linux/rtnetlink.h, `RTMGRP_LINK`).
 const LINK_CHANGES: u32 = 1;
 
@@ -162,13 +164,17 @@ impl fmt::Display for TapError {
             Some(Errno::NOENT | Errno::NODEV | Errno::NXIO) => {
                 write!(f, "this machine has no /dev/net/tun; as root: modprobe tun")
             }
-            Some(Errno::PERM | Errno::ACCESS) => write!(
+            Some(Errno::ACCESS) => write!(f, "this user may not open /dev/net/tun; run it as root"),
+            Some(Errno::PERM) => write!(
                 f,
                 "tap {tap} is for root and its owner; as root: \
                  ip tuntap add dev {tap} mode tap user NAME makes one that NAME owns"
             ),
             Some(Errno::BUSY) => write!(f, "tap {tap} is in use by another process"),
-            Some(Errno::INVAL) => write!(f, "network device {tap} is no tap of one queue"),
+            Some(Errno::INVAL) => write!(
+                f,
+                "network device {tap} is no tap, or one of several queues"
+            ),
             _ => write!(f, "tap {tap}: {error}"),
         }
     }
@@ -224,7 +230,8 @@ impl Tap {
     }
 
     fn of(device: SyncDevice, changes: OwnedFd, mac: MacAddress) -> io::Result<Self> {
-        let frame = usize::from(device.mtu()?) + ETHERNET_HEADER;
+        let packet = usize::from(device.mtu()?).max(SMALLEST_MTU);
+        let frame = packet + ETHERNET_HEADER;
         let mut tap = Self {
             device: Async::new(device)?,
             changes: Async::new(changes)?,
@@ -263,8 +270,11 @@ impl Tap {
         while self.link != Link::Gone {
             match self.device.get_ref().recv(&mut self.received) {
                 Ok(length) if length < self.received.len() => return Some(length),
-                // Longer than the tap's frames were when the stack was made.
-                Ok(_) => {}
+                // The tap's MTU has grown since the stack was made.
+                Ok(_) => {
+                    debug!(target: "net", "a frame is longer than the MTU was at the start: dropped")
+                }
+                Err(error) if error.kind() == ErrorKind::Interrupted => {}
                 Err(error) if error.kind() == ErrorKind::WouldBlock => {
                     if self.device.poll_readable(context).is_pending() {
                         return None;

@@ -3,7 +3,7 @@
 use std::{
     sync::OnceLock,
     thread::{self, Thread},
-    time::{Duration, Instant, SystemTime, UNIX_EPOCH},
+    time::{Duration, Instant},
 };
 
 struct Start {
@@ -26,13 +26,6 @@ pub(crate) fn now_us() -> u64 {
     START
         .get()
         .map_or(0, |start| start.at.elapsed().as_micros() as u64)
-}
-
-pub(crate) fn unix_seconds() -> Option<u64> {
-    SystemTime::now()
-        .duration_since(UNIX_EPOCH)
-        .ok()
-        .map(|it| it.as_secs())
 }
 
 pub(crate) fn sleep(deadline_us: Option<u64>) {

@@ -47,7 +47,7 @@ pub fn start_as(board: &'static Virt, device_tree: usize, app: App) -> ! {
     );
     power::set_conduit(machine.core.psci);
     let (tree, _) = memory::init(&machine.core, machine.registers());
-    time::init(&machine);
+    let clock = time::init(&machine);
     irq::init(&machine.core);
     let mut slots = net::probe(&machine);
     let seed = entropy::seed(tree.rng_seed().ok().flatten(), slots.entropy.take());
@@ -57,6 +57,7 @@ pub fn start_as(board: &'static Virt, device_tree: usize, app: App) -> ! {
     });
     let devices = Devices {
         arguments: String::from(arguments),
+        clock,
         seed,
         network: net::init(slots),
         tasks: Vec::new(),
@@ -83,8 +84,8 @@ impl Platform for Virt {
         now_us()
     }
 
-    fn unix_seconds(&self) -> Option<u64> {
-        landfall_bare_metal::time::unix_seconds()
+    fn refresh_entropy(&self, absorb: &mut dyn FnMut(&[u8])) {
+        entropy::refresh(absorb);
     }
 
     fn dispatch_interrupts(&self) {

@@ -1,30 +1,27 @@
 //! The time of day, from the PL031; the clock itself is the generic timer, as on every board.
 
 use crate::machine::Machine;
-use core::ptr::NonNull;
-use landfall_arch::boot_log;
+use core::{ptr::NonNull, time::Duration};
+use landfall::BoardClock;
 use landfall_bare_metal::time;
 use landfall_device_tree::Registers;
 use landfall_drivers::pl031::Pl031;
 use safe_mmio::UniqueMmioPointer;
 
-/// Starts the clocks.
-pub(crate) fn init(machine: &Machine) {
+/// Starts the clock since boot, and reads the other.
+pub(crate) fn init(machine: &Machine) -> BoardClock {
     time::init();
-    match machine.devices.clock.as_ref().and_then(read_wall_clock) {
-        Some(seconds) => {
-            boot_log!("wall clock: {seconds} s since 1970-01-01 UTC, from the PL031");
-            time::set_unix_seconds(seconds);
-        }
-        None => boot_log!("no PL031 in the device tree that runs: the time of day is not known"),
+    match machine.devices.clock.as_ref().and_then(read_pl031) {
+        Some(seconds) => time::board_clock("the PL031", Duration::from_secs(seconds)),
+        None => BoardClock::None,
     }
 }
 
-/// Returns the PL031's time; `None` when it was never set.
-fn read_wall_clock(registers: &Registers) -> Option<u64> {
+/// Returns the PL031's time. Which second it is in, it does not say.
+fn read_pl031(registers: &Registers) -> Option<u64> {
     let registers = NonNull::new(registers.start as *mut _)?;
     // SAFETY: The device tree says that a PL031's registers are here; `memory` mapped them, and
     // nothing else on this board has their address.
     let clock = Pl031::new(unsafe { UniqueMmioPointer::new(registers) });
-    Some(u64::from(clock.unix_seconds())).filter(|&it| it > 0)
+    Some(clock.unix_seconds().into())
 }

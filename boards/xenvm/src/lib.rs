@@ -65,7 +65,7 @@ pub fn start_as(board: &'static XenVm, device_tree: usize, app: App) -> ! {
         Ok(xen) => xen,
         Err(error) => fail(format_args!("{error}")),
     };
-    time::init(&xen);
+    let clock = time::read(&xen);
     power::arm_watchdog();
     let seed = entropy::seed(tree.rng_seed().ok().flatten());
     let arguments = tree.boot_arguments().unwrap_or_else(|error| {
@@ -78,6 +78,7 @@ pub fn start_as(board: &'static XenVm, device_tree: usize, app: App) -> ! {
     boot_log!("starting the app");
     let devices = Devices {
         arguments,
+        clock,
         seed,
         network,
         tasks,
@@ -124,8 +125,8 @@ impl Platform for XenVm {
         landfall_bare_metal::time::now_us()
     }
 
-    fn unix_seconds(&self) -> Option<u64> {
-        landfall_bare_metal::time::unix_seconds()
+    fn refresh_entropy(&self, absorb: &mut dyn FnMut(&[u8])) {
+        entropy::refresh(absorb);
     }
 
     fn dispatch_interrupts(&self) {

@@ -5,20 +5,24 @@
 //! that counter began (`domain_vtimer_init` in Xen's `arch/arm/vtimer.c`).
 
 use crate::xen::Xen;
-use landfall_arch::{boot_log, timer};
+use core::time::Duration;
+use landfall::BoardClock;
+use landfall_arch::timer;
 use landfall_bare_metal::time;
 
-/// Sets the time of day.
-pub(crate) fn init(xen: &Xen) {
-    boot_log!("asking Xen for the time of day");
+/// Reads the time of day; Xen has none when nobody told it.
+pub(crate) fn read(xen: &Xen) -> BoardClock {
     let start = xen.channels.shared_info(|info| info.wall_clock_at_start());
-    match (start, timer::count().checked_div(timer::frequency_hz())) {
-        (Some(start), Some(age_s)) => {
-            let seconds = start.as_secs().saturating_add(age_s);
-            boot_log!("wall clock: {seconds} s since 1970-01-01 UTC, from Xen");
-            time::set_unix_seconds(seconds);
-        }
-        (None, _) => boot_log!("nobody has told Xen the time of day: it is not known"),
-        (_, None) => boot_log!("the timer has no frequency: the time of day is not known"),
+    match (start, age()) {
+        (Some(start), Some(age)) => time::board_clock("Xen", start.saturating_add(age)),
+        _ => BoardClock::None,
     }
+}
+
+/// Returns how long the virtual counter has run; `None` where it does not say how fast it is.
+fn age() -> Option<Duration> {
+    let (count, hertz) = (timer::count(), timer::frequency_hz());
+    let seconds = count.checked_div(hertz)?;
+    let rest_ns = u128::from(count % hertz) * 1_000_000_000 / u128::from(hertz);
+    Some(Duration::new(seconds, rest_ns as u32))
 }

@@ -10,6 +10,7 @@ pub mod net;
 
 use core::{fmt, ptr::NonNull};
 pub use hal::IdentityHal;
+pub use virtio_drivers::Error;
 use virtio_drivers::transport::{
     DeviceType, Transport,
     mmio::{MmioError, MmioTransport},

@@ -48,7 +48,7 @@ impl Log for Lines {
         };
         #[cfg(feature = "syslog")]
         if shown {
-            syslog::keep(platform, record);
+            syslog::keep(record);
         }
         #[cfg(feature = "defmt")]
         if shown {

@@ -8,7 +8,7 @@ use crate::{
     Error, Identity, System,
     arguments::{Argument, ArgumentError, SyslogServer, Words, argument},
     network::{Network, UdpSocket},
-    platform::Platform,
+    wall_clock::{self, WallClock},
 };
 use alloc::{collections::VecDeque, format, string::String};
 use core::{
@@ -23,7 +23,6 @@ use critical_section::Mutex;
 use embassy_time::{Duration, Timer};
 use landfall_log::{Level, warn};
 use log::Record;
-use time::OffsetDateTime;
 
 pub(crate) const ARGUMENT: Argument<'static> = argument!(
     "R",
@@ -114,14 +113,14 @@ pub(crate) async fn drain() {
 }
 
 /// Puts a line into the queue.
-pub(super) fn keep(platform: &dyn Platform, record: &Record<'_>) {
+pub(super) fn keep(record: &Record<'_>) {
     let Some(app) = with(|queue| queue.app.filter(|_| !queue.is_polled)) else {
         return;
     };
     // Not within the queue's turn: what is logged may log in turn while it is made text.
     let text = message(
         severity(record.level()),
-        platform.unix_seconds(),
+        wall_clock::now(),
         app.name,
         record.target(),
         *record.args(),
@@ -152,36 +151,21 @@ fn severity(level: Level) -> u8 {
 /// the sender's address is in the datagram; the module is the message's kind.
 fn message(
     severity: u8,
-    unix_seconds: Option<u64>,
+    time: Option<WallClock>,
     app: &str,
     module: &str,
     text: core::fmt::Arguments<'_>,
 ) -> String {
     let (app, module) = (name(app, 48), name(module, 32));
-    let time = timestamp(unix_seconds);
     let priority = FACILITY * 8 + severity;
-    let mut message = format!("<{priority}>1 {time} - {app} - {module} - ");
-    // A String takes everything.
-    let _ = message.write_fmt(text);
+    let mut message = format!("<{priority}>1 ");
+    // A String takes everything. A time that is not known is `-` (6.2.3).
+    let _ = match time {
+        Some(time) => write!(message, "{time} - {app} - {module} - {text}"),
+        None => write!(message, "- - {app} - {module} - {text}"),
+    };
     message.truncate(message.floor_char_boundary(LONGEST));
     message
-}
-
-/// A time of RFC 3339, or `-` where none is known (RFC 5424, 6.2.3).
-fn timestamp(unix_seconds: Option<u64>) -> String {
-    let seconds = unix_seconds.and_then(|seconds| seconds.try_into().ok());
-    let time = seconds.and_then(|seconds| OffsetDateTime::from_unix_timestamp(seconds).ok());
-    // Years of four digits (RFC 3339, 5.6).
-    let Some(time) = time.filter(|time| (0..10_000).contains(&time.year())) else {
-        return String::from("-");
-    };
-    let (hours, minutes, seconds) = time.to_hms();
-    format!(
-        "{:04}-{:02}-{:02}T{hours:02}:{minutes:02}:{seconds:02}Z",
-        time.year(),
-        u8::from(time.month()),
-        time.day(),
-    )
 }
 
 /// A name in a message's head: so many visible characters of ASCII (RFC 5424, 6), or `-`.
@@ -276,12 +260,17 @@ async fn quietly<T>(future: impl Future<Output = T>) -> T {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::WallClockSource;
 
     #[test]
     fn messages_are_those_of_the_rfc() {
         let text = message(
             6,
-            Some(1_767_323_045),
+            Some(WallClock {
+                unix_us: 1_767_323_045_000_000,
+                source: WallClockSource::Host,
+                uncertainty_us: None,
+            }),
             "hello",
             "net",
             format_args!("a {}", "b"),
@@ -292,14 +281,6 @@ mod tests {
         let text = message(7, None, &"a".repeat(99), &"m".repeat(99), format_args!(""));
         let expected = format!("<15>1 - - {} - {} - ", "a".repeat(48), "m".repeat(32));
         assert_eq!(text, expected);
-    }
-
-    #[test]
-    fn times_without_four_digits_are_none() {
-        assert_eq!(timestamp(Some(0)), "1970-01-01T00:00:00Z");
-        assert_eq!(timestamp(Some(253_402_300_799)), "9999-12-31T23:59:59Z");
-        assert_eq!(timestamp(Some(253_402_300_800)), "-");
-        assert_eq!(timestamp(Some(u64::MAX)), "-");
     }
 
     #[test]

@@ -1,7 +1,7 @@
 //! The network, as an app sees it: the traits of `edge-nal`, whoever implements them.
 //!
-//! On a host they are the host's sockets (`host`); elsewhere they are our own IP stack's
-//! (`landfall-net`). An app cannot tell.
+//! They are the host's sockets (`host`) in a process that has no network card of its own, and our own IP
+//! stack's (`landfall-net`) everywhere else. An app cannot tell.
 
 pub(crate) mod arguments;
 #[cfg(not(target_os = "none"))]

@@ -5,11 +5,11 @@ use crate::System;
 use alloc::{rc::Rc, vec::Vec};
 use core::{net::IpAddr, num::NonZeroU8};
 use embassy_time::{Duration, Timer};
+use landfall_log::warn;
 #[cfg(feature = "ipv6")]
 use landfall_names::responder::GROUP_6;
 use landfall_names::responder::{self, GROUP, PORT};
 use landfall_net::Stack;
-use log::warn;
 
 /// How long to wait before another attempt, after the socket failed.
 const PAUSE: Duration = Duration::from_secs(10);

@@ -7,7 +7,9 @@
 #![allow(dead_code, unreachable_pub)]
 
 use embassy_net_driver::{Capabilities, Driver, HardwareAddress, LinkState};
-use landfall::{App, BoardTask, Card, Devices, ExitCode, NetworkDevice, Platform, Seed, System};
+use landfall::{
+    App, BoardClock, BoardTask, Card, Devices, ExitCode, NetworkDevice, Platform, Seed, System,
+};
 use std::{
     cell::RefCell,
     fmt::Display,
@@ -45,10 +47,6 @@ impl Platform for Machine {
 
     fn now_us(&self) -> u64 {
         self.now_us.load(Ordering::Relaxed)
-    }
-
-    fn unix_seconds(&self) -> Option<u64> {
-        None
     }
 
     fn dispatch_interrupts(&self) {}
@@ -134,13 +132,23 @@ impl Scenario {
         };
         Devices {
             arguments: self.arguments.into(),
-            seed: Seed::Good([7; 32]),
+            clock: BoardClock::None,
+            seed: seed(),
             network,
             tasks: Vec::new(),
             shutdown: self.shutdown_ms.map(asked),
             board: None,
         }
     }
+}
+
+fn seed() -> Seed {
+    let mut seed = Seed::new("");
+    seed.add(
+        "test",
+        &std::array::from_fn::<u8, 32, _>(|index| index as u8),
+    );
+    seed
 }
 
 /// A network card on a wire with nobody at its other end. Clones are the same wire.

@@ -29,9 +29,9 @@ const TICK: Duration = Duration::from_millis(20);
 /// The guest ends with gdb. On board unix gdb starts the process: type run.
 #[derive(Debug, clap::Args)]
 #[command(after_help = "Examples:\n  \
-    cargo landfall debug hello                          in QEMU; then, to gdb: break landfall_start, continue\n  \
+    cargo landfall debug hello                 in QEMU; say to gdb: break landfall_start, continue\n  \
     cargo landfall debug hello --board virt-armv7 -- -ex 'break main.rs:28' -ex continue\n  \
-    cargo landfall debug hello --wait                   for a debugger of your own, which its words are printed for\n  \
+    cargo landfall debug hello --wait          prints what a gdb of your own is told\n  \
     cargo landfall debug hello --board unix --arg log=debug\n  \
     cargo landfall debug hello -- -batch -ex 'break landfall_start' -ex continue -ex backtrace")]
 pub(crate) struct Arguments {
@@ -43,11 +43,11 @@ pub(crate) struct Arguments {
     /// Start no gdb: print its command line, and wait for it at this port of this machine [default: 1234]
     #[arg(long, value_name = "PORT", num_args = 0..=1, require_equals = true, default_missing_value = "1234")]
     wait: Option<u16>,
-    #[command(flatten)]
-    options: Options,
     /// Words for gdb, after those that connect it
     #[arg(last = true, value_name = "WORDS FOR GDB")]
     gdb: Vec<OsString>,
+    #[command(flatten)]
+    options: Options,
 }
 
 /// Builds, starts and debugs.

@@ -50,6 +50,8 @@ pub(crate) struct Arguments {
     #[command(flatten)]
     pub(super) options: Options,
     #[command(flatten)]
+    pub(super) lab: LabOptions,
+    #[command(flatten)]
     pub(super) words: Words,
 }
 
@@ -64,9 +66,9 @@ pub(super) struct Words {
 /// How an image is started.
 #[derive(Debug, clap::Args)]
 pub(crate) struct Options {
-    /// The port of this machine at which the app is reached; 0 takes any free one
-    #[arg(long, default_value_t = GUEST_PORT)]
-    pub(super) port: u16,
+    /// The port of this machine at which the app is reached; 0 takes any free one [default: 8080]
+    #[arg(long)]
+    port: Option<u16>,
     /// A boot argument, where the words behind -- are for another program
     #[arg(long = "arg", hide = true, value_name = "KEY=VALUE", value_parser = boot_argument)]
     pub(super) arguments: Vec<String>,
@@ -75,15 +77,13 @@ pub(crate) struct Options {
     timeout: u64,
     #[command(flatten)]
     pub(super) machine: MachineOptions,
-    #[command(flatten)]
-    pub(super) lab: LabOptions,
     /// The file for the frames on the guest's network, where the command keeps them.
     #[arg(skip)]
     pub(super) trace: Option<PathBuf>,
 }
 
 /// What only the Xen lab has.
-#[derive(Debug, clap::Args)]
+#[derive(Debug, Default, clap::Args)]
 #[command(next_help_heading = "Options for guests of the Xen lab")]
 pub(super) struct LabOptions {
     /// The lab's bridge for the guest: xenbr0, whose ports are forwarded, xenbr1 or xenbr2 [default: xenbr0]
@@ -166,7 +166,10 @@ pub(crate) fn run(mut arguments: Arguments) -> Result<ExitCode> {
     let board = workspace.board(&arguments.board)?;
     let options = &arguments.options;
     if board.loader == Some(Loader::Xl) {
-        return run_xen::run(&workspace, &app, &board, options);
+        return run_xen::run(&workspace, &app, &board, options, &arguments.lab);
+    }
+    if let Some(name) = arguments.lab.given() {
+        bail!("{name} is for guests of the Xen lab: add --board xenvm");
     }
     let (image, port) = build_to_run(&workspace, &app, &board, options)?;
     if board.target.is_none() {
@@ -183,9 +186,6 @@ pub(super) fn build_to_run(
     board: &Board,
     options: &Options,
 ) -> Result<(Image, u16)> {
-    if let Some(name) = options.lab.given() {
-        bail!("{name} is for guests of the Xen lab: add --board xenvm");
-    }
     // Before the build: a mistake in the options should not cost its time.
     let port = options.free_port(board.target.is_none())?;
     match (
@@ -297,6 +297,11 @@ impl Options {
         (self.timeout > 0).then(|| Duration::from_secs(self.timeout))
     }
 
+    /// The port of this machine that the user wants.
+    pub(super) fn port(&self) -> u16 {
+        self.port.unwrap_or(GUEST_PORT)
+    }
+
     /// The port at which the guest listens: its boot argument `port`.
     fn guest_port(&self) -> u16 {
         self.port_argument().unwrap_or(GUEST_PORT)
@@ -312,13 +317,17 @@ impl Options {
     /// The port of this machine, after a look whether it is free.
     pub(crate) fn free_port(&self, process: bool) -> Result<u16> {
         if self.machine.tap.is_some() {
-            return Ok(self.port);
+            ensure!(
+                self.port.is_none(),
+                "--port is of this machine, and on a tap the app is reached at its own: --arg port=PORT"
+            );
+            return Ok(self.guest_port());
         }
         // A process has but one port: the boot argument is another way to name it.
         let given = if process {
-            self.port_argument().unwrap_or(self.port)
+            self.port_argument().unwrap_or(self.port())
         } else {
-            self.port
+            self.port()
         };
         let address = if process {
             Ipv4Addr::UNSPECIFIED

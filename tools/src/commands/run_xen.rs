@@ -6,7 +6,7 @@ use std::process::{Command, ExitCode, Stdio};
 use anyhow::{Error, Result, bail, ensure};
 
 use super::build;
-use super::run::{Options, local};
+use super::run::{LabOptions, Options, local};
 use crate::arguments::{self, Next};
 use crate::cargo::Compilers;
 use crate::console::Console;
@@ -44,11 +44,12 @@ pub(super) fn run(
     app: &App,
     board: &Board,
     options: &Options,
+    lab: &LabOptions,
 ) -> Result<ExitCode> {
     if let Some(name) = options.machine.given().find(|name| !OPTIONS.contains(name)) {
         bail!("{name} is for board virt: QEMU starts that one itself");
     }
-    let host = host(board, options.lab.host)?;
+    let host = host(board, lab.host)?;
     let place = Place::new(host)?;
     let port = free_port(&place, options)?;
     let folder = build::images_folder(workspace, board);
@@ -61,13 +62,14 @@ pub(super) fn run(
         &board.domain_name(app),
         &image.path.to_string_lossy(),
         options,
+        lab,
     )?;
     let configuration = Configuration::parse(&config.text("run.xl"), &folder)?;
     let session = Session::start(place, host, options, &configuration, port)?;
     let console = Console::of(&image.elf, workspace.root());
-    let mut command = session.console(options.is_reached());
+    let mut command = session.console(lab.is_reached());
     let mut guest = Guest::start(&mut command, console, false)?;
-    let answer = if options.is_reached() {
+    let answer = if lab.is_reached() {
         Answer::At(local(port))
     } else {
         Answer::OnConsole
@@ -81,11 +83,10 @@ pub(super) fn run(
     Ok(ExitCode::SUCCESS)
 }
 
-impl Options {
+impl LabOptions {
     /// Returns whether this machine's port leads to the guest.
     fn is_reached(&self) -> bool {
-        self.lab
-            .bridge
+        self.bridge
             .as_ref()
             .is_none_or(|bridge| bridge.to_string() == REACHED)
     }
@@ -112,14 +113,14 @@ fn free_port(place: &Place, options: &Options) -> Result<u16> {
     let forwards = Lab::find(place)
         .and_then(|lab| lab.forwards().ok())
         .unwrap_or_default();
-    match forwards.iter().find(|(port, _)| *port == options.port) {
+    match forwards.iter().find(|(port, _)| *port == options.port()) {
         Some((port, _)) => Ok(*port),
         None => options.free_port(false),
     }
 }
 
 /// The guest's configuration. It is not made anew when it ends: its end is what this command shows.
-fn config(name: &str, image: &str, options: &Options) -> Result<Config> {
+fn config(name: &str, image: &str, options: &Options, lab: &LabOptions) -> Result<Config> {
     let mut config = Config::new(name.parse()?, image.parse()?);
     config.memory = options.machine.memory.unwrap_or(config.memory);
     config.on_crash = Action::Destroy;
@@ -128,7 +129,7 @@ fn config(name: &str, image: &str, options: &Options) -> Result<Config> {
         config.arguments.push(argument.parse()?);
     }
     for vif in &mut config.vifs {
-        vif.bridge.clone_from(&options.lab.bridge);
+        vif.bridge.clone_from(&lab.bridge);
     }
     Ok(config)
 }

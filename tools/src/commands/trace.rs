@@ -5,16 +5,15 @@ use std::process::ExitCode;
 
 use anyhow::{Context, Result, bail};
 
-use super::run::{self as runs, Options, Words};
+use super::run::{self as runs, LabOptions, Options, Words};
 use crate::capture;
 use crate::registry::{Board, Loader, Workspace};
 
 /// Runs an app as `run` does, and keeps every frame that it sends and gets in a pcap file
 ///
 /// Wireshark and tcpdump read the file, also while the app runs. On boards virt and virt-armv7 QEMU writes it, at the
-/// guest's network card. A process has frames on a tap only, which is listened to at this machine's end, as root: the
-/// checksums of what this machine sends may be missing there. Ctrl-C ends it, and the last line says how many frames
-/// there are.
+/// guest's network card. A process has frames on a tap only, where this command listens, as root. Ctrl-C ends it, and
+/// the last line says how many frames there are.
 #[derive(Debug, clap::Args)]
 #[command(after_help = "Examples:\n  \
     cargo landfall trace hello --output hello.pcap     in QEMU, and then: tcpdump -nr hello.pcap\n  \
@@ -55,6 +54,7 @@ pub(crate) fn run(arguments: Arguments) -> Result<ExitCode> {
         app,
         board,
         options,
+        lab: LabOptions::default(),
         words,
     });
     if output.metadata().is_ok_and(|data| data.len() > 0) {

@@ -14,6 +14,9 @@ use super::{dom0, initramfs, linux_guest};
 use crate::setup::cache;
 use crate::setup::foreign::{Apt, Mirror, Package};
 
+/// How the names of entries in the cache begin.
+const ENTRIES: &str = "xen-";
+
 /// Picks what goes into an archive from the packages' files.
 type Choice = fn(&Tree) -> Result<Tree>;
 
@@ -43,8 +46,9 @@ impl Parts {
             .chain(dom0::PACKAGES)
             .collect();
         let packages = needed(&apt.resolve(&roots)?, &roots);
-        let name = format!("xen-{}-{}", platform.debian, fingerprint(&packages));
+        let name = format!("{ENTRIES}{}-{}", platform.debian, fingerprint(&packages));
         let folder = cache::entry(&name, are_there, |folder, _| {
+            cache::remove_unused(ENTRIES)?;
             make(&apt.fetch(&packages)?, folder)?;
             std::fs::write(folder.join("packages"), list(&packages))
                 .context("cannot write to the cache")

@@ -6,11 +6,15 @@
 use std::fs::{File, TryLockError};
 use std::os::unix::fs::PermissionsExt;
 use std::path::{Path, PathBuf};
+use std::time::{Duration, SystemTime};
 
 use anyhow::{Context, Result};
 
 /// Prefix of folders in the making; leftovers of a killed run carry it too.
 const UNFINISHED: &str = "unfinished-";
+
+/// After how long an entry that has become another is in the way.
+const UNUSED: Duration = Duration::from_hours(30 * 24);
 
 /// Returns the cache folder, which may not exist yet.
 pub(crate) fn folder() -> Result<PathBuf> {
@@ -47,6 +51,7 @@ pub(crate) fn entry(
     let _lock = lock(&folder)?;
     let place = folder.join(name);
     if place.is_dir() && works(&place) {
+        mark_used(&place);
         return Ok(place);
     }
     remove_unfinished(&folder)?;
@@ -62,6 +67,31 @@ pub(crate) fn entry(
     std::fs::rename(unfinished.path(), &place)
         .with_context(|| format!("cannot move the finished copy to {}", place.display()))?;
     Ok(place)
+}
+
+/// Notes the time in an entry. It is of no harm where that is not allowed: the entry is made again one day.
+fn mark_used(entry: &Path) {
+    let _not_ours = File::open(entry).and_then(|entry| entry.set_modified(SystemTime::now()));
+}
+
+/// Removes the entries that begin with `prefix` and that nobody has asked for in [`UNUSED`].
+///
+/// Only while an entry is made: then nobody else is looking for one.
+pub(crate) fn remove_unused(prefix: &str) -> Result<()> {
+    remove_unused_in(&folder()?, prefix)
+}
+
+fn remove_unused_in(folder: &Path, prefix: &str) -> Result<()> {
+    let long_ago = SystemTime::now() - UNUSED;
+    for item in std::fs::read_dir(folder)? {
+        let item = item?;
+        let is_one = item.file_name().to_string_lossy().starts_with(prefix);
+        if is_one && item.metadata()?.modified()? < long_ago {
+            std::fs::remove_dir_all(item.path())
+                .with_context(|| format!("cannot remove {}", item.path().display()))?;
+        }
+    }
+    Ok(())
 }
 
 /// Writes an executable shell script, unless the very same one is there already.
@@ -125,6 +155,26 @@ mod tests {
             .output()
             .expect("the script runs");
         assert_eq!(output.stdout, b"it's\n");
+    }
+
+    #[test]
+    fn what_was_not_used_for_long_is_removed() {
+        let folder = tempfile::tempdir().expect("a temporary folder");
+        let long_ago = SystemTime::now() - UNUSED - Duration::from_secs(60);
+        for name in ["xen-old", "xen-used", "other-old"] {
+            let entry = folder.path().join(name);
+            std::fs::create_dir(&entry).expect("an entry");
+            std::fs::write(entry.join("file"), "content").expect("a file in it");
+            let entry = File::open(entry).expect("it is there");
+            entry.set_modified(long_ago).expect("it is ours");
+        }
+        mark_used(&folder.path().join("xen-used"));
+        remove_unused_in(folder.path(), "xen-").expect("the removal works");
+        let left = |name| folder.path().join(name).exists();
+        assert_eq!(
+            ["xen-old", "xen-used", "other-old"].map(left),
+            [false, true, true]
+        );
     }
 
     #[test]

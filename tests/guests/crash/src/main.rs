@@ -9,8 +9,9 @@ use embedded_io_async::{Read, Write};
 
 landfall::arguments! {
     /// how to end: return, error, panic, overflow, code, constant, null, hang (asleep), spin (awake),
-    /// echo (the console's input, until it says end), copy (well, if memory copies are right), or
-    /// fetch (well, once another machine has answered)
+    /// echo (the console's input, until it says end), copy (well, if memory copies are right),
+    /// fetch (well, once another machine has answered), random (numbers of two ways), or clock (says the
+    /// time each second, for as long as it runs)
     how: String = String::from("return"),
     /// whom fetch asks for a page, as ADDRESS:PORT
     from: String = String::new(),
@@ -35,6 +36,8 @@ async fn main(system: landfall::System, arguments: Arguments) -> Result<(), Plan
         },
         "echo" => echo(&system).await,
         "copy" => check_copies(),
+        "random" => random(&system),
+        "clock" => clock(&system).await,
         "fetch" => fetch(&system, &arguments.from).await,
         _ => panic!("no such end"),
     }
@@ -69,6 +72,34 @@ async fn fetch(system: &landfall::System, from: &str) {
     let answer = String::from_utf8_lossy(&answer[..length]);
     let status = answer.lines().next().unwrap_or_default();
     landfall_log::info!("{from} answers {status:?}");
+}
+
+/// Says random numbers: two of the crate `getrandom`, one of the runtime after two mebibytes of others, and where
+/// they come from.
+fn random(system: &landfall::System) {
+    for _ in 0..2 {
+        let number = getrandom::u64().expect("the runtime has seeded it");
+        landfall_log::info!("getrandom says {number:016x}");
+    }
+    let mut others = alloc::vec![0; 1 << 20];
+    system.fill_random(&mut others);
+    system.fill_random(&mut others);
+    let mut number = [0; 8];
+    system.fill_random(&mut number);
+    landfall_log::info!("the runtime says {:016x}", u64::from_be_bytes(number));
+    let entropy = system.entropy();
+    landfall_log::info!("good: {}, reseeded: {}", entropy.is_good(), entropy.reseeds);
+}
+
+/// Says what time it is, and where that comes from.
+async fn clock(system: &landfall::System) {
+    loop {
+        match system.wall_clock() {
+            Some(time) => landfall_log::info!("it is {time} {time:?}"),
+            None => landfall_log::info!("it is unknown what time it is"),
+        }
+        embassy_time::Timer::after_secs(1).await;
+    }
 }
 
 #[derive(Debug)]
