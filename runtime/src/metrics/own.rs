@@ -1,9 +1,9 @@
 //! What the runtime counts. What a machine does not know is left out.
 
 use super::text::{Kind, Text, labels};
-use crate::{System, executor, network::arguments::NAMES};
-use alloc::{format, vec::Vec};
-use core::fmt::Display;
+use crate::{System, WallClock, executor, network::arguments::NAMES, wall_clock::WallClockSource};
+use alloc::vec::Vec;
+use core::fmt::{self, Display};
 use landfall_net::{ConnectionCounts, Counters, Stack};
 
 pub(super) fn write(system: &System, text: &mut Text) {
@@ -18,16 +18,20 @@ pub(super) fn write(system: &System, text: &mut Text) {
         ("cpu", info.cpu),
     ];
     text.sample(name, &labels(&what), 1);
-    let uptime = system.platform().now_us();
-    text.gauge(
-        "landfall_uptime_seconds",
-        "Time since boot.",
-        format!("{}.{:06}", uptime / 1_000_000, uptime % 1_000_000),
-    );
-    if let Some(seconds) = info.unix_seconds {
-        let help = "The wall clock, since 1970-01-01 UTC.";
-        text.gauge("landfall_unix_time_seconds", help, seconds);
+    let uptime = Seconds(system.platform().now_us());
+    text.gauge("landfall_uptime_seconds", "Time since boot.", uptime);
+    if let Some(clock) = info.wall_clock {
+        write_clock(&clock, text);
     }
+    let entropy = system.entropy();
+    text.gauge(
+        "landfall_entropy_good",
+        "Whether a source of entropy is one that others cannot guess.",
+        u8::from(entropy.is_good()),
+    );
+    let name = "landfall_entropy_reseeds_total";
+    text.family(name, "Times that more entropy was mixed in.", Kind::Counter);
+    text.sample(name, "", entropy.reseeds);
     if let Some(heap) = info.heap {
         text.gauge("landfall_heap_used_bytes", "Heap in use.", heap.used);
         text.gauge("landfall_heap_free_bytes", "Heap not in use.", heap.free);
@@ -43,6 +47,37 @@ pub(super) fn write(system: &System, text: &mut Text) {
     }
     if let Ok(network) = system.network() {
         write_network(network.cards(), text);
+    }
+}
+
+fn write_clock(clock: &WallClock, text: &mut Text) {
+    let name = "landfall_unix_time_seconds";
+    let help = "The wall clock, since 1970-01-01 UTC, by its source.";
+    let source = match clock.source {
+        WallClockSource::Board(name) => name,
+        WallClockSource::Host => "host",
+        WallClockSource::BootArgument => "boot argument",
+        WallClockSource::Sntp { .. } => "SNTP",
+    };
+    text.family(name, help, Kind::Gauge);
+    let labels = labels(&[("source", source)]);
+    text.sample(name, &labels, Seconds(clock.unix_us));
+    if let Some(uncertainty) = clock.uncertainty_us {
+        let help = "By how much the wall clock can be wrong.";
+        text.gauge(
+            "landfall_clock_uncertainty_seconds",
+            help,
+            Seconds(uncertainty),
+        );
+    }
+}
+
+/// Microseconds, as seconds.
+struct Seconds(u64);
+
+impl Display for Seconds {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "{}.{:06}", self.0 / 1_000_000, self.0 % 1_000_000)
     }
 }
 
