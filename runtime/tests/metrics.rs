@@ -16,13 +16,23 @@ use std::{
 };
 use support::{Scenario, Wire};
 
-/// How many samples there are on any machine: one more with syslog.
-const OF_ALL: usize = 3 + cfg!(feature = "syslog") as usize;
+/// How many samples there are on any machine.
+const OF_ALL: usize = 6;
 
 /// Runs an app on a machine with so many network cards, and returns the page that it made.
 fn page(cards: usize, make: impl FnOnce(System) -> String + 'static) -> String {
+    page_with("", cards, make)
+}
+
+/// The same with boot arguments.
+fn page_with(
+    arguments: &'static str,
+    cards: usize,
+    make: impl FnOnce(System) -> String + 'static,
+) -> String {
     let page = Rc::new(RefCell::new(String::new()));
     let scenario = Scenario {
+        arguments,
         cards: (0..cards).map(|_| Wire::default()).collect(),
         ..Scenario::default()
     };
@@ -94,8 +104,20 @@ fn a_machine_without_network_has_few() {
     assert!(samples["landfall_wakeups_total"] >= 1.0);
     let build = r#"landfall_build_info{app="app",version="",board="test",cpu="none"}"#;
     assert_eq!(samples[build], 1.0);
+    assert_eq!(samples["landfall_entropy_good"], 1.0);
     // A host process knows no heap, this machine no wall clock, and there is no card.
     assert_eq!(samples.len(), OF_ALL, "{samples:?}");
+}
+
+#[test]
+fn the_wall_clock_says_where_it_comes_from() {
+    let arguments = "time=2026-01-02T03:04:05Z";
+    let samples = read(&page_with(arguments, 0, |system| {
+        Metrics::new(&system).render()
+    }));
+    let time = samples[r#"landfall_unix_time_seconds{source="boot argument"}"#];
+    // The app runs for a second and a half before it makes the page.
+    assert!((time - 1_767_323_046.5).abs() < 0.1, "{time}");
 }
 
 #[test]

@@ -240,7 +240,7 @@ impl fmt::Display for Value {
 
 /// Checks a name by Prometheus' data model: `[a-zA-Z_:][a-zA-Z0-9_:]*`.
 fn check_name(name: &'static str, kind: Kind) -> Result<(), MetricError> {
-    if !is_name(name, ":") {
+    if !is_name(name, true) {
         return Err(MetricError::BadName(name));
     }
     if name.starts_with(OWN) {
@@ -256,16 +256,15 @@ fn check_name(name: &'static str, kind: Kind) -> Result<(), MetricError> {
 fn check_labels(labels: &[(&str, &str)]) -> Result<(), MetricError> {
     for (number, (name, _)) in labels.iter().enumerate() {
         let again = labels[..number].iter().any(|(known, _)| known == name);
-        if again || !is_name(name, "") || name.starts_with("__") {
+        if again || !is_name(name, false) || name.starts_with("__") {
             return Err(MetricError::BadLabel((*name).to_string()));
         }
     }
     Ok(())
 }
 
-fn is_name(name: &str, more: &str) -> bool {
-    let fits =
-        |letter: char| letter.is_ascii_alphanumeric() || letter == '_' || more.contains(letter);
-    let digit_in_front = name.starts_with(|first: char| first.is_ascii_digit());
-    !name.is_empty() && !digit_in_front && name.chars().all(fits)
+fn is_name(name: &str, colons: bool) -> bool {
+    let fits = |byte: u8| byte.is_ascii_alphanumeric() || byte == b'_' || colons && byte == b':';
+    let first = name.bytes().next();
+    first.is_some_and(|byte| !byte.is_ascii_digit()) && name.bytes().all(fits)
 }

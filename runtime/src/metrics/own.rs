@@ -1,8 +1,9 @@
 //! What the runtime counts. What a machine does not know is left out.
 
 use super::text::{Kind, Text, labels};
-use crate::{System, executor, network::arguments};
-use alloc::format;
+use crate::{System, WallClock, executor, network::arguments::NAMES, wall_clock::WallClockSource};
+use alloc::vec::Vec;
+use core::fmt::{self, Display};
 use landfall_net::{ConnectionCounts, Counters, Stack};
 
 pub(super) fn write(system: &System, text: &mut Text) {
@@ -17,16 +18,20 @@ pub(super) fn write(system: &System, text: &mut Text) {
         ("cpu", info.cpu),
     ];
     text.sample(name, &labels(&what), 1);
-    let uptime = system.platform().now_us();
-    text.gauge(
-        "landfall_uptime_seconds",
-        "Time since boot.",
-        format!("{}.{:06}", uptime / 1_000_000, uptime % 1_000_000),
-    );
-    if let Some(seconds) = info.unix_seconds {
-        let help = "The wall clock, since 1970-01-01 UTC.";
-        text.gauge("landfall_unix_time_seconds", help, seconds);
+    let uptime = Seconds(system.platform().now_us());
+    text.gauge("landfall_uptime_seconds", "Time since boot.", uptime);
+    if let Some(clock) = info.wall_clock {
+        write_clock(&clock, text);
     }
+    let entropy = system.entropy();
+    text.gauge(
+        "landfall_entropy_good",
+        "Whether a source of entropy is one that others cannot guess.",
+        u8::from(entropy.is_good()),
+    );
+    let name = "landfall_entropy_reseeds_total";
+    text.family(name, "Times that more entropy was mixed in.", Kind::Counter);
+    text.sample(name, "", entropy.reseeds);
     if let Some(heap) = info.heap {
         text.gauge("landfall_heap_used_bytes", "Heap in use.", heap.used);
         text.gauge("landfall_heap_free_bytes", "Heap not in use.", heap.free);
@@ -45,13 +50,40 @@ pub(super) fn write(system: &System, text: &mut Text) {
     }
 }
 
-/// A row of a table: the name, the help text, a further label, and where the value is.
-type Row<T, V> = (
-    &'static str,
-    &'static str,
-    Option<(&'static str, &'static str)>,
-    fn(&T) -> V,
-);
+fn write_clock(clock: &WallClock, text: &mut Text) {
+    let name = "landfall_unix_time_seconds";
+    let help = "The wall clock, since 1970-01-01 UTC, by its source.";
+    let source = match clock.source {
+        WallClockSource::Board(name) => name,
+        WallClockSource::Host => "host",
+        WallClockSource::BootArgument => "boot argument",
+        WallClockSource::Sntp { .. } => "SNTP",
+    };
+    text.family(name, help, Kind::Gauge);
+    let labels = labels(&[("source", source)]);
+    text.sample(name, &labels, Seconds(clock.unix_us));
+    if let Some(uncertainty) = clock.uncertainty_us {
+        let help = "By how much the wall clock can be wrong.";
+        text.gauge(
+            "landfall_clock_uncertainty_seconds",
+            help,
+            Seconds(uncertainty),
+        );
+    }
+}
+
+/// Microseconds, as seconds.
+struct Seconds(u64);
+
+impl Display for Seconds {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "{}.{:06}", self.0 / 1_000_000, self.0 % 1_000_000)
+    }
+}
+
+/// A row of a table: the name, the help text, the value of the table's label or nothing, and where the number
+/// is.
+type Row<T, V> = (&'static str, &'static str, &'static str, fn(&T) -> V);
 
 const CONNECTIONS: &str = "landfall_tcp_connections";
 const CONNECTIONS_HELP: &str = "TCP connections by state.";
@@ -59,42 +91,18 @@ const DROPPED: &str = "landfall_network_dropped_total";
 const DROPPED_HELP: &str = "Frames, SYNs and datagrams that were dropped, by cause.";
 
 const STATES: [Row<ConnectionCounts, usize>; 6] = [
-    (
-        CONNECTIONS,
-        CONNECTIONS_HELP,
-        Some(("state", "half_open")),
-        |it| it.half_open,
-    ),
-    (
-        CONNECTIONS,
-        CONNECTIONS_HELP,
-        Some(("state", "unaccepted")),
-        |it| it.unaccepted,
-    ),
-    (
-        CONNECTIONS,
-        CONNECTIONS_HELP,
-        Some(("state", "open")),
-        |it| it.open,
-    ),
-    (
-        CONNECTIONS,
-        CONNECTIONS_HELP,
-        Some(("state", "closing")),
-        |it| it.orphaned,
-    ),
-    (
-        CONNECTIONS,
-        CONNECTIONS_HELP,
-        Some(("state", "time_wait")),
-        |it| it.time_wait,
-    ),
-    (
-        CONNECTIONS,
-        CONNECTIONS_HELP,
-        Some(("state", "spare")),
-        |it| it.spare,
-    ),
+    (CONNECTIONS, CONNECTIONS_HELP, "half_open", |it| {
+        it.half_open
+    }),
+    (CONNECTIONS, CONNECTIONS_HELP, "unaccepted", |it| {
+        it.unaccepted
+    }),
+    (CONNECTIONS, CONNECTIONS_HELP, "open", |it| it.open),
+    (CONNECTIONS, CONNECTIONS_HELP, "closing", |it| it.orphaned),
+    (CONNECTIONS, CONNECTIONS_HELP, "time_wait", |it| {
+        it.time_wait
+    }),
+    (CONNECTIONS, CONNECTIONS_HELP, "spare", |it| it.spare),
 ];
 
 /// All of them, those of one name in a row.
@@ -102,148 +110,134 @@ const COUNTERS: [Row<Counters, u64>; 24] = [
     (
         "landfall_network_receive_frames_total",
         "Frames received.",
-        None,
+        "",
         |it| it.frames_in,
     ),
     (
         "landfall_network_receive_bytes_total",
         "Bytes of frames received.",
-        None,
+        "",
         |it| it.bytes_in,
     ),
     (
         "landfall_network_transmit_frames_total",
         "Frames sent.",
-        None,
+        "",
         |it| it.frames_out,
     ),
     (
         "landfall_network_transmit_bytes_total",
         "Bytes of frames sent.",
-        None,
+        "",
         |it| it.bytes_out,
     ),
     (
         "landfall_network_device_full_total",
         "Times the card had no room for a frame.",
-        None,
+        "",
         |it| it.device_full,
     ),
-    (DROPPED, DROPPED_HELP, Some(("cause", "malformed")), |it| {
+    (DROPPED, DROPPED_HELP, "malformed", |it| {
         it.dropped_malformed
     }),
-    (DROPPED, DROPPED_HELP, Some(("cause", "checksum")), |it| {
-        it.dropped_checksum
-    }),
-    (DROPPED, DROPPED_HELP, Some(("cause", "not_for_us")), |it| {
+    (DROPPED, DROPPED_HELP, "checksum", |it| it.dropped_checksum),
+    (DROPPED, DROPPED_HELP, "not_for_us", |it| {
         it.dropped_not_for_us
     }),
-    (DROPPED, DROPPED_HELP, Some(("cause", "bad_source")), |it| {
+    (DROPPED, DROPPED_HELP, "bad_source", |it| {
         it.dropped_bad_source
     }),
-    (DROPPED, DROPPED_HELP, Some(("cause", "fragment")), |it| {
-        it.dropped_fragment
+    (DROPPED, DROPPED_HELP, "fragment", |it| it.dropped_fragment),
+    (DROPPED, DROPPED_HELP, "protocol", |it| it.dropped_protocol),
+    (DROPPED, DROPPED_HELP, "datagram_buffer", |it| {
+        it.dropped_datagram
     }),
-    (DROPPED, DROPPED_HELP, Some(("cause", "protocol")), |it| {
-        it.dropped_protocol
+    (DROPPED, DROPPED_HELP, "backlog", |it| it.dropped_backlog),
+    (DROPPED, DROPPED_HELP, "connections", |it| {
+        it.dropped_connections
     }),
-    (
-        DROPPED,
-        DROPPED_HELP,
-        Some(("cause", "datagram_buffer")),
-        |it| it.dropped_datagram,
-    ),
-    (DROPPED, DROPPED_HELP, Some(("cause", "backlog")), |it| {
-        it.dropped_backlog
-    }),
-    (
-        DROPPED,
-        DROPPED_HELP,
-        Some(("cause", "connections")),
-        |it| it.dropped_connections,
-    ),
-    (DROPPED, DROPPED_HELP, Some(("cause", "memory")), |it| {
-        it.dropped_memory
-    }),
+    (DROPPED, DROPPED_HELP, "memory", |it| it.dropped_memory),
     (
         "landfall_network_no_socket_total",
         "Packets for ports without a socket.",
-        None,
+        "",
         |it| it.no_socket,
     ),
     (
         "landfall_tcp_accepted_total",
         "Connections that peers opened.",
-        None,
+        "",
         |it| it.accepted,
     ),
     (
         "landfall_tcp_connected_total",
         "Connections opened to others.",
-        None,
+        "",
         |it| it.connected,
     ),
     (
         "landfall_tcp_resets_total",
         "Connections that peers reset.",
-        None,
+        "",
         |it| it.resets,
     ),
     (
         "landfall_tcp_timeouts_total",
         "Connections whose peer fell silent.",
-        None,
+        "",
         |it| it.timeouts,
     ),
     (
         "landfall_tcp_half_open_evicted_total",
         "Half-open connections that made room for newer ones.",
-        None,
+        "",
         |it| it.half_open_evicted,
     ),
     (
         "landfall_tcp_half_open_expired_total",
         "Handshakes that were never completed.",
-        None,
+        "",
         |it| it.half_open_expired,
     ),
     (
         "landfall_tcp_time_wait_evicted_total",
         "Connections that left TIME-WAIT early to make room.",
-        None,
+        "",
         |it| it.time_wait_evicted,
     ),
     (
         "landfall_tcp_orphans_aborted_total",
         "Connections aborted because peers did not close.",
-        None,
+        "",
         |it| it.orphans_aborted,
     ),
 ];
 
 fn write_network(cards: &[Stack], text: &mut Text) {
-    table(text, Kind::Gauge, &STATES, cards, Stack::connections);
-    table(text, Kind::Counter, &COUNTERS, cards, Stack::counters);
+    let connections: Vec<_> = cards.iter().map(Stack::connections).collect();
+    table(text, Kind::Gauge, &STATES, "state", &connections);
+    let counters: Vec<_> = cards.iter().map(Stack::counters).collect();
+    table(text, Kind::Counter, &COUNTERS, "cause", &counters);
 }
 
-/// Writes the rows of a table for each card.
-fn table<T, V: core::fmt::Display>(
+/// Writes the rows of a table, each for what each card has.
+fn table<T, V: Display>(
     text: &mut Text,
     kind: Kind,
     rows: &[Row<T, V>],
-    cards: &[Stack],
-    read: fn(&Stack) -> T,
+    label: &str,
+    of_cards: &[T],
 ) {
     let mut last = "";
-    for (name, help, label, value) in rows.iter().filter(|_| !cards.is_empty()) {
+    for (name, help, label_value, number) in rows.iter().filter(|_| !of_cards.is_empty()) {
         if *name != last {
             text.family(name, help, kind);
             last = name;
         }
-        for (card, card_name) in cards.iter().zip(arguments::NAMES) {
-            let of = [Some(("card", card_name)), *label];
-            let of: alloc::vec::Vec<_> = of.into_iter().flatten().collect();
-            text.sample(name, &labels(&of), value(&read(card)));
+        for (of_card, card) in of_cards.iter().zip(NAMES) {
+            let both = [("card", card), (label, *label_value)];
+            let given = if label_value.is_empty() { 1 } else { 2 };
+            text.sample(name, &labels(&both[..given]), number(of_card));
         }
     }
 }

@@ -21,7 +21,7 @@ impl Text {
             Kind::Counter => "counter",
             Kind::Gauge => "gauge",
         };
-        self.line(format_args!("# HELP {name} {}", Escaped(help, "\\\n")));
+        self.line(format_args!("# HELP {name} {}", Escaped::help(help)));
         self.line(format_args!("# TYPE {name} {kind}"));
     }
 
@@ -52,7 +52,7 @@ pub(super) fn labels(labels: &[(&str, &str)]) -> String {
     for (number, (name, value)) in labels.iter().enumerate() {
         let before = if number == 0 { '{' } else { ',' };
         // A String takes everything.
-        let _ = write!(text, "{before}{name}=\"{}\"", Escaped(value, "\\\"\n"));
+        let _ = write!(text, "{before}{name}=\"{}\"", Escaped::value(value));
     }
     if !text.is_empty() {
         text.push('}');
@@ -60,16 +60,35 @@ pub(super) fn labels(labels: &[(&str, &str)]) -> String {
     text
 }
 
-/// A text in which some characters stand behind a backslash, a line feed as `n`.
-struct Escaped<'a>(&'a str, &'static str);
+/// A text in which backslashes, line feeds and, in a label's value, quotation marks stand behind a backslash, a
+/// line feed as `n`.
+struct Escaped<'a> {
+    text: &'a str,
+    quoted: bool,
+}
+
+impl<'a> Escaped<'a> {
+    fn help(text: &'a str) -> Self {
+        Self {
+            text,
+            quoted: false,
+        }
+    }
+
+    fn value(text: &'a str) -> Self {
+        Self { text, quoted: true }
+    }
+}
 
 impl Display for Escaped<'_> {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        for letter in self.0.chars() {
-            if self.1.contains(letter) {
-                f.write_char('\\')?;
+        for letter in self.text.chars() {
+            match letter {
+                '\n' => f.write_str("\\n")?,
+                '\\' => f.write_str("\\\\")?,
+                '"' if self.quoted => f.write_str("\\\"")?,
+                other => f.write_char(other)?,
             }
-            f.write_char(if letter == '\n' { 'n' } else { letter })?;
         }
         Ok(())
     }
