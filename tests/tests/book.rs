@@ -85,7 +85,11 @@ fn check(text: &str, step: &Step) {
             continue;
         }
         let found = lines.any(|line| is_like(line.trim_end(), shown));
-        assert!(found, "{}: no line {shown:?} in its place:\n{text}", step.command);
+        assert!(
+            found,
+            "{}: no line {shown:?} in its place:\n{text}",
+            step.command
+        );
     }
 }
 
@@ -209,7 +213,9 @@ fn same(one: &Path, other: &Path) -> bool {
 
 /// The targets of a page's links.
 fn links(text: &str) -> impl Iterator<Item = &str> {
-    text.split("](").skip(1).filter_map(|rest| rest.split(')').next())
+    text.split("](")
+        .skip(1)
+        .filter_map(|rest| rest.split(')').next())
 }
 
 #[test]
