@@ -319,7 +319,7 @@ impl Options {
         if self.machine.tap.is_some() {
             ensure!(
                 self.port.is_none(),
-                "--port is of this machine, and on a tap the app is reached at its own: --arg port=PORT"
+                "--port is of this machine, and on a tap the app is reached at its own: -- port=PORT"
             );
             return Ok(self.guest_port());
         }
