@@ -70,7 +70,7 @@ pub(crate) struct Options {
     #[arg(long)]
     port: Option<u16>,
     /// A boot argument, where the words behind -- are for another program
-    #[arg(long = "arg", hide = true, value_name = "KEY=VALUE", value_parser = boot_argument)]
+    #[arg(long = "arg", value_name = "KEY=VALUE", value_parser = boot_argument)]
     pub(super) arguments: Vec<String>,
     /// The deadline for the first answer; 0 waits for ever
     #[arg(long, value_name = "SECONDS", default_value_t = 60)]
