@@ -1,5 +1,6 @@
-//! Builds the game for the page (`page/`, to WebAssembly) and lists the page's files, with media
-//! types and entity tags, in `$OUT_DIR/assets.rs`, which `src/assets.rs` includes.
+//! Builds the game for the page (`page/`, to WebAssembly), makes the service worker, compresses the
+//! page's files and lists them, with media types and entity tags, in `$OUT_DIR/assets.rs`, which
+//! `src/assets.rs` includes.
 //!
 //! The build inside the build takes its tools from these variables, which `cargo landfall` sets
 //! where the toolchain has no WebAssembly target of its own:
@@ -12,29 +13,35 @@
 //! | `LANDFALL_WASM_FLAGS` | more arguments, separated by spaces: `-Zbuild-std=core` | none |
 
 use std::env::{self, VarError};
-use std::fmt::Write as _;
 use std::fs;
 use std::hash::Hasher as _;
+use std::io::Write as _;
 use std::path::{Path, PathBuf};
 use std::process::{Command, ExitCode, Stdio};
 
+use flate2::{Compression, write::GzEncoder};
+
 const WASM_TARGET: &str = "wasm32-unknown-unknown";
 
-/// What is served: path, file, media type. `game.wasm` is built, the rest are in `page/assets`.
-const ASSETS: [(&str, &str, &str); 5] = [
+/// What is served beside the service worker: path, file, media type. `game.wasm` is built, the rest are
+/// in `page/assets`.
+const ASSETS: [(&str, &str, &str); 7] = [
     ("/", "index.html", "text/html; charset=utf-8"),
     ("/style.css", "style.css", "text/css; charset=utf-8"),
     ("/game.js", "game.js", "text/javascript; charset=utf-8"),
+    ("/common.js", "common.js", "text/javascript; charset=utf-8"),
+    ("/server.js", "server.js", "text/javascript; charset=utf-8"),
     ("/game.wasm", "game.wasm", "application/wasm"),
     ("/icon.svg", "icon.svg", "image/svg+xml"),
 ];
 
-/// What the nested build depends on, beside the variables above.
-const SOURCES: [&str; 6] = [
+/// What this build depends on, beside the variables above.
+const SOURCES: [&str; 7] = [
     "game/Cargo.toml",
     "game/src",
     "page/Cargo.toml",
     "page/assets",
+    "page/service-worker.js",
     "page/src",
     "../../Cargo.lock",
 ];
@@ -58,38 +65,114 @@ fn build() -> Result<(), String> {
     let out = PathBuf::from(variable("OUT_DIR")?.ok_or("OUT_DIR is not set")?);
     let root = PathBuf::from(variable("CARGO_MANIFEST_DIR")?.ok_or("not run by cargo")?);
     let wasm = Wasm::from_environment()?.build(&root, &out.join("wasm"))?;
-    let mut entries = String::new();
+    let mut files = Vec::new();
     for (path, name, content_type) in ASSETS {
         let file = match name {
             "game.wasm" => wasm.clone(),
             _ => root.join("page/assets").join(name),
         };
-        entries.push_str(&asset_entry(path, &file, content_type)?);
+        files.push(File {
+            path,
+            name,
+            content_type,
+            content: read(&file)?,
+        });
+    }
+    let worker = service_worker(&root.join("page/service-worker.js"), &files)?;
+    files.push(worker);
+    let mut entries = String::new();
+    for file in &files {
+        entries.push_str(&file.asset(&out)?);
     }
     let table = format!(
         "pub(crate) static ASSETS: [Asset; {}] = [\n{entries}];\n",
-        ASSETS.len()
+        files.len()
     );
-    let generated = out.join("assets.rs");
-    fs::write(&generated, table).map_err(|error| format!("{}: {error}", generated.display()))
+    write(out.join("assets.rs"), table.as_bytes()).map(drop)
 }
 
-/// Returns the Rust expression of one asset.
-fn asset_entry(path: &str, file: &Path, content_type: &str) -> Result<String, String> {
-    let content = fs::read(file).map_err(|error| format!("{}: {error}", file.display()))?;
-    // FNV-1a is fixed for good, unlike std's hasher: the same file has the same tag in every build.
+/// Returns the service worker for these files. Its text changes with any of them, by which browsers
+/// notice that there is a new version.
+fn service_worker(template: &Path, files: &[File]) -> Result<File, String> {
+    let template = String::from_utf8(read(template)?)
+        .map_err(|error| format!("{}: {error}", template.display()))?;
+    let contents = files
+        .iter()
+        .flat_map(|file| [file.path.as_bytes(), file.content.as_slice()]);
+    let version = hash(contents.chain([template.as_bytes()]));
+    let paths: Vec<_> = files.iter().map(|file| file.path).collect();
+    let content = template
+        .replace("{{version}}", &format!("{version:016x}"))
+        .replace("{{paths}}", &format!("{paths:?}"));
+    Ok(File {
+        path: "/sw.js",
+        name: "sw.js",
+        content_type: "text/javascript; charset=utf-8",
+        content: content.into_bytes(),
+    })
+}
+
+fn read(file: &Path) -> Result<Vec<u8>, String> {
+    fs::read(file).map_err(|error| format!("{}: {error}", file.display()))
+}
+
+/// A file of the page.
+struct File {
+    path: &'static str,
+    name: &'static str,
+    content_type: &'static str,
+    content: Vec<u8>,
+}
+
+impl File {
+    /// Returns the Rust expression of the asset, whose contents it writes to files of `out`.
+    fn asset(&self, out: &Path) -> Result<String, String> {
+        let Self {
+            path,
+            name,
+            content_type,
+            content,
+        } = self;
+        let hash = hash([content.as_slice()]);
+        let body = write(out.join(name), content)?;
+        let gzip = match compressed(content)? {
+            Some(bytes) => {
+                let body = write(out.join(format!("{name}.gz")), &bytes)?;
+                format!(
+                    "Some(Gzip {{ body: include_bytes!({body:?}), etag: \"\\\"{hash:016x}-gzip\\\"\" }})"
+                )
+            }
+            None => "None".to_owned(),
+        };
+        Ok(format!(
+            "    Asset {{\n        path: {path:?},\n        content_type: {content_type:?},\n        \
+             body: include_bytes!({body:?}),\n        etag: \"\\\"{hash:016x}\\\"\",\n        \
+             cache_control: \"no-cache\",\n        gzip: {gzip},\n    }},\n"
+        ))
+    }
+}
+
+/// FNV-1a is fixed for good, unlike std's hasher: the same file has the same tag in every build.
+fn hash<'a>(contents: impl IntoIterator<Item = &'a [u8]>) -> u64 {
     let mut hasher = fnv::FnvHasher::default();
-    hasher.write(&content);
-    let etag = format!("\"{:016x}\"", hasher.finish());
-    let mut entry = String::new();
-    write!(
-        entry,
-        "    Asset {{\n        path: {path:?},\n        content_type: {content_type:?},\n        \
-         body: include_bytes!({file:?}),\n        etag: {etag:?},\n        \
-         cache_control: \"no-cache\",\n    }},\n"
-    )
-    .map_err(|error| error.to_string())?;
-    Ok(entry)
+    contents
+        .into_iter()
+        .for_each(|content| hasher.write(content));
+    hasher.finish()
+}
+
+/// Returns `content` in gzip's format if that is at least a tenth shorter.
+fn compressed(content: &[u8]) -> Result<Option<Vec<u8>>, String> {
+    // Without a name and a time, which differ from build to build.
+    let mut encoder = GzEncoder::new(Vec::new(), Compression::best());
+    let result = encoder.write_all(content).and_then(|()| encoder.finish());
+    let bytes = result.map_err(|error| format!("gzip: {error}"))?;
+    Ok((bytes.len() * 10 < content.len() * 9).then_some(bytes))
+}
+
+fn write(file: PathBuf, content: &[u8]) -> Result<PathBuf, String> {
+    fs::write(&file, content).map_err(|error| format!("{}: {error}", file.display()))?;
+    Ok(file)
 }
 
 /// The tools of the nested build.

@@ -46,10 +46,16 @@ impl Lab {
 
     /// Starts the executable of `app` for board `unix`.
     pub fn process(&self, app: &str, arguments: &[&str]) -> Guest {
-        let port = free_port();
+        self.process_at((Ipv4Addr::LOCALHOST, free_port()).into(), app, arguments)
+    }
+
+    /// The same where another one was before.
+    pub fn process_at(&self, address: SocketAddr, app: &str, arguments: &[&str]) -> Guest {
         let mut command = self.supervised(self.executable(app));
-        command.arg(format!("port={port}")).args(arguments);
-        Guest::start(command, Some((Ipv4Addr::LOCALHOST, port).into()), None)
+        command
+            .arg(format!("port={}", address.port()))
+            .args(arguments);
+        Guest::start(command, Some(address), None)
     }
 
     /// The same with an IP stack of its own, on the namespace's tap.
@@ -201,6 +207,11 @@ pub struct Guest {
 }
 
 impl Guest {
+    /// Starts any command that dies with the thread that starts it.
+    pub fn of(command: Command) -> Self {
+        Self::start(command, None, None)
+    }
+
     pub(crate) fn start(
         mut command: Command,
         address: Option<SocketAddr>,
@@ -248,8 +259,13 @@ impl Guest {
     /// # Panics
     /// When there is none within the deadline or the guest ends without.
     pub fn wait_for_line(&mut self, needle: &str) -> String {
+        self.wait_for_line_within(needle, DEADLINE)
+    }
+
+    /// The same, with another deadline.
+    pub fn wait_for_line_within(&mut self, needle: &str, deadline: Duration) -> String {
         let what = format!("a line with {needle:?}");
-        self.wait(&what, DEADLINE, |guest| {
+        self.wait(&what, deadline, |guest| {
             let ended = guest.has_ended();
             let found = guest.lines().into_iter().find(|line| line.contains(needle));
             assert!(

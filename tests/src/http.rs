@@ -99,15 +99,53 @@ impl Connection {
         self.response(method)
     }
 
-    /// Reads the response to a request with this method.
-    pub fn response(&mut self, method: &str) -> std::io::Result<Response> {
-        let end = loop {
-            match self.input.windows(4).position(|part| part == b"\r\n\r\n") {
-                Some(end) => break end + 4,
+    /// Sends a body of JSON, and reads the answer.
+    pub fn post(&mut self, path: &str, body: impl AsRef<[u8]>) -> std::io::Result<Response> {
+        let body = body.as_ref();
+        let fields = format!(
+            "Content-Type: application/json\r\nContent-Length: {}\r\n",
+            body.len()
+        );
+        let head = format!("POST {path} HTTP/1.1\r\nHost: test\r\n{fields}\r\n");
+        self.send([head.as_bytes(), body].concat())?;
+        self.response("POST")
+    }
+
+    /// Asks for a response that is streamed, and reads its head.
+    pub fn open_stream(&mut self, path: &str) -> std::io::Result<Response> {
+        self.send(format!("GET {path} HTTP/1.1\r\nHost: test\r\n\r\n"))?;
+        let head = self.part(b"\r\n\r\n")?;
+        parse(&head).ok_or_else(|| wrong(&head))
+    }
+
+    /// Reads the next chunk of a streamed response; the last is empty (RFC 9112, 7.1).
+    pub fn chunk(&mut self) -> std::io::Result<String> {
+        let line = self.part(b"\r\n")?;
+        let size = std::str::from_utf8(&line).ok();
+        let size = size.and_then(|size| usize::from_str_radix(size.trim_end(), 16).ok());
+        let size = size.ok_or_else(|| wrong(&line))?;
+        while self.input.len() < size + 2 {
+            self.fill()?;
+        }
+        let mut chunk: Vec<u8> = self.input.drain(..size + 2).collect();
+        chunk.truncate(size);
+        String::from_utf8(chunk).map_err(std::io::Error::other)
+    }
+
+    /// Reads up to the end of `end`.
+    fn part(&mut self, end: &[u8]) -> std::io::Result<Vec<u8>> {
+        loop {
+            let found = self.input.windows(end.len()).position(|part| part == end);
+            match found {
+                Some(place) => return Ok(self.input.drain(..place + end.len()).collect()),
                 None => self.fill()?,
             }
-        };
-        let head: Vec<u8> = self.input.drain(..end).collect();
+        }
+    }
+
+    /// Reads the response to a request with this method.
+    pub fn response(&mut self, method: &str) -> std::io::Result<Response> {
+        let head = self.part(b"\r\n\r\n")?;
         let mut response = parse(&head).ok_or_else(|| wrong(&head))?;
         let bodiless = method == "HEAD" || matches!(response.status, 204 | 304);
         let length = if bodiless {

@@ -143,3 +143,12 @@ pub fn free_port() -> u16 {
     });
     free.expect("some port is free")
 }
+
+/// Copies the workspace, without what was built, into `folder`.
+pub fn copy_of_workspace(folder: &Path) {
+    let root = concat!(env!("CARGO_MANIFEST_DIR"), "/..");
+    let mut copy = Command::new("sh");
+    let script = "cd \"$0\" && tar -c --exclude=./target --exclude=./.git . | tar -x -C \"$1\"";
+    copy.args(["-c", script, root]).arg(folder);
+    assert!(copy.status().expect("a shell").success());
+}

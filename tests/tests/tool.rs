@@ -8,8 +8,7 @@ use std::process::Command;
 use std::time::{Duration, Instant};
 
 use landfall_tests::guest::{children, program};
-use landfall_tests::http::get;
-use landfall_tests::lab::{Folder, skip};
+use landfall_tests::lab::skip;
 use landfall_tests::{DEADLINE, Guest, Lab, wait_until};
 use nix::sys::signal::Signal;
 
@@ -325,53 +324,19 @@ fn the_url_is_printed_once_the_guest_answers() {
     assert_eq!(answer.text(), "hello\n");
 }
 
-/// Copies the workspace's sources into `folder`.
-fn copy_of_workspace(folder: &Path) {
-    let root = concat!(env!("CARGO_MANIFEST_DIR"), "/..");
-    let mut copy = Command::new("sh");
-    let script = "cd \"$0\" && tar -c --exclude=./target --exclude=./.git . | tar -x -C \"$1\"";
-    copy.args(["-c", script, root]).arg(folder);
-    assert!(copy.status().expect("a shell").success());
-}
-
+/// What `new` makes, and that it works, the book shows (tests/book.rs).
 #[test]
-fn a_new_app_has_a_test_that_passes_and_boots() {
+fn a_new_app_takes_no_name_that_is_taken() {
     let Some(lab) = Lab::open() else { return };
-    let folder = Folder::elsewhere();
-    copy_of_workspace(folder.path());
-    let run = |program: &Path, words: &[&str]| {
-        let mut command = lab.supervised(program);
-        command.args(words).current_dir(folder.path());
-        // The names of the copy's packages are those of the workspace's: their results must not mix.
-        command.env("CARGO_TARGET_DIR", folder.path().join("target"));
-        let output = command.output().expect("it can be started");
-        let text = [output.stdout, output.stderr].concat();
-        let text = String::from_utf8_lossy(&text).into_owned();
-        (output.status.success(), text)
-    };
-    let (made, text) = run(lab.tool(), &["new", "greeter"]);
-    assert!(made, "{text}");
-    let (again, text) = run(lab.tool(), &["new", "greeter"]);
-    assert!(!again && text.contains("greeter already"), "{text}");
-    let (passed, text) = run(Path::new("cargo"), &["test", "-p", "greeter"]);
-    assert!(passed && text.contains("1 passed"), "{text}");
-    let (built, text) = run(
-        lab.tool(),
-        &[
-            "build",
-            "greeter",
-            "--board",
-            "virt",
-            "--output",
-            "made/virt",
-        ],
-    );
-    assert!(built, "{text}");
-    let made = lab.with_images(folder.path().join("made"));
-    let mut guest = made.machine("greeter").start();
-    let address = guest.wait_until_it_listens();
-    assert_eq!(get(address, "/you").text(), "Hello, you!\n");
-    guest.assert_well();
+    for (name, why) in [
+        ("hello", "a package hello already"),
+        ("Hello", "small letters"),
+        ("", "small letters"),
+    ] {
+        let mut new = lab.command(&["new", name]);
+        assert_eq!(new.wait_for_exit(), 1, "{name}: {}", new.console());
+        assert!(new.console().contains(why), "{name}: {}", new.console());
+    }
 }
 
 #[test]

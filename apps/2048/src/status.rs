@@ -3,7 +3,9 @@
 use alloc::string::String;
 use core::fmt::{self, Display, Formatter, Write as _};
 
-use landfall::{Heap, Info, Sockets};
+use landfall::{Heap, Info, Sockets, WallClock};
+
+use crate::json::{OrNull, Quoted};
 
 /// Returns `info` as a JSON object. `heap` and `sockets` are `null` where the board does not know.
 ///
@@ -22,11 +24,12 @@ pub fn json(info: &Info) -> String {
     // Writing to a String cannot fail.
     let _ = write!(
         json,
-        r#"{{"app":"2048","version":{},"board":{},"cpu":{},"unix_seconds":{},"uptime_ms":{},"heap":{},"sockets":{}}}"#,
+        r#"{{"app":"2048","version":{},"board":{},"cpu":{},"unix_seconds":{},"clock":{},"uptime_ms":{},"heap":{},"sockets":{}}}"#,
         Quoted(env!("CARGO_PKG_VERSION")),
         Quoted(info.board),
         Quoted(info.cpu),
         OrNull(info.unix_seconds),
+        OrNull(info.wall_clock.map(ClockObject)),
         info.uptime_ms,
         OrNull(info.heap.map(HeapObject)),
         OrNull(info.sockets.map(SocketsObject)),
@@ -34,32 +37,18 @@ pub fn json(info: &Info) -> String {
     json
 }
 
-/// A JSON string.
-struct Quoted<'a>(&'a str);
+struct ClockObject(WallClock);
 
-impl Display for Quoted<'_> {
+impl Display for ClockObject {
     fn fmt(&self, formatter: &mut Formatter<'_>) -> fmt::Result {
-        formatter.write_char('"')?;
-        for character in self.0.chars() {
-            match character {
-                '"' | '\\' => write!(formatter, "\\{character}")?,
-                '\0'..='\x1f' => write!(formatter, "\\u{:04x}", u32::from(character))?,
-                _ => formatter.write_char(character)?,
-            }
-        }
-        formatter.write_char('"')
-    }
-}
-
-/// A JSON value, or `null`.
-struct OrNull<T>(Option<T>);
-
-impl<T: Display> Display for OrNull<T> {
-    fn fmt(&self, formatter: &mut Formatter<'_>) -> fmt::Result {
-        match &self.0 {
-            Some(value) => value.fmt(formatter),
-            None => formatter.write_str("null"),
-        }
+        let source = alloc::format!("{}", self.0.source);
+        write!(
+            formatter,
+            r#"{{"time":"{}","source":{},"uncertainty_us":{}}}"#,
+            self.0,
+            Quoted(&source),
+            OrNull(self.0.uncertainty_us)
+        )
     }
 }
 
@@ -97,6 +86,7 @@ impl Display for SocketsObject {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use landfall::WallClockSource;
 
     #[test]
     fn everything_known() {
@@ -104,7 +94,11 @@ mod tests {
             board: "virt",
             cpu: "Cortex-A57",
             unix_seconds: Some(1_800_000_000),
-            wall_clock: None,
+            wall_clock: Some(WallClock {
+                unix_us: 1_800_000_000_000_000,
+                source: WallClockSource::Board("PL031"),
+                uncertainty_us: Some(1_000_000),
+            }),
             uptime_ms: 12,
             heap: Some(Heap {
                 used: 100,
@@ -122,7 +116,7 @@ mod tests {
         assert_eq!(
             json(&info),
             format!(
-                r#"{{"app":"2048","version":"{version}","board":"virt","cpu":"Cortex-A57","unix_seconds":1800000000,"uptime_ms":12,"heap":{{"used":100,"free":900,"total":1000}},"sockets":{{"tcp":{{"half_open":1,"open":2,"closing":3,"time_wait":4,"spare":5}}}}}}"#
+                r#"{{"app":"2048","version":"{version}","board":"virt","cpu":"Cortex-A57","unix_seconds":1800000000,"clock":{{"time":"2027-01-15T08:00:00Z","source":"PL031","uncertainty_us":1000000}},"uptime_ms":12,"heap":{{"used":100,"free":900,"total":1000}},"sockets":{{"tcp":{{"half_open":1,"open":2,"closing":3,"time_wait":4,"spare":5}}}}}}"#
             )
         );
     }
@@ -139,13 +133,5 @@ mod tests {
             sockets: None,
         };
         assert!(json(&info).ends_with(r#""uptime_ms":0,"heap":null,"sockets":null}"#));
-    }
-
-    #[test]
-    fn strings_are_escaped() {
-        assert_eq!(
-            Quoted("a \"b\" \\ \n é").to_string(),
-            r#""a \"b\" \\ \u000a é""#
-        );
     }
 }

@@ -1,6 +1,8 @@
 //! The life of one connection: it waits, reads a head, asks the handler, writes the response, and
 //! does so again until someone has enough.
 
+#[cfg(feature = "streaming")]
+use alloc::boxed::Box;
 use core::cell::Cell;
 use core::net::SocketAddr;
 
@@ -14,6 +16,8 @@ use crate::deadline::{Deadlines, Until};
 use crate::head::{Head, Scan, Scanner, target_and_fields};
 use crate::link::{End, Failure, Link, Socket};
 use crate::response::Persistence;
+#[cfg(feature = "streaming")]
+use crate::stream::{self, Place};
 use crate::{Handler, Limits, Request, Response, StatusCode};
 
 /// How long a new connection may take to say something before it counts as idle, which others may
@@ -28,6 +32,9 @@ pub(crate) struct Shared<H> {
     pub(crate) pool: Pool,
     /// Others wait for a place: no connection stays after its response.
     pub(crate) crowded: Cell<bool>,
+    /// Responses that are being streamed.
+    #[cfg(feature = "streaming")]
+    pub(crate) streams: Cell<usize>,
 }
 
 /// Serves one connection to its end.
@@ -168,8 +175,23 @@ async fn answer<S: Socket, H: Handler>(
         peer,
         body,
     };
-    let response = shared.handler.handle(&mut request).await;
+    #[cfg_attr(not(feature = "streaming"), expect(unused_mut))]
+    let mut response = shared.handler.handle(&mut request).await;
     let state = request.body.state;
+    #[cfg(feature = "streaming")]
+    if let Some(chunks) = response.take_chunks() {
+        match Place::take(&shared.streams, shared.limits.max_streams) {
+            Some(_place) => {
+                debug!(target: "http", "{peer} {} {target} streams", head.method);
+                // Boxed, so that the other connections are no larger for it.
+                return Err(Box::pin(stream::send(link, output, &response, chunks, &head)).await);
+            }
+            None => {
+                response =
+                    Response::error(StatusCode::SERVICE_UNAVAILABLE).header("Retry-After", "30")
+            }
+        }
+    }
 
     let stays =
         head.keep_alive && state.is_reusable() && !response.closes() && !shared.crowded.get();

@@ -24,6 +24,9 @@ pub(crate) enum Until {
     Idle(Duration),
     /// A fixed time, for waits that together have one deadline.
     At(Instant),
+    /// Until the server ends: a stream waits for something to send.
+    #[cfg(feature = "streaming")]
+    ServerEnds,
 }
 
 /// The deadline has come first.
@@ -36,6 +39,8 @@ struct Entry {
     expired: bool,
     /// When the connection began to wait for a request, if it does: it can be closed for others.
     idle_since: Option<Instant>,
+    #[cfg(feature = "streaming")]
+    streaming: bool,
     used: bool,
 }
 
@@ -44,6 +49,8 @@ const FREE: Entry = Entry {
     waker: None,
     expired: false,
     idle_since: None,
+    #[cfg(feature = "streaming")]
+    streaming: false,
     used: false,
 };
 
@@ -52,6 +59,8 @@ pub(crate) struct Deadlines {
     entries: RefCell<Vec<Entry>>,
     /// No deadline is earlier than this.
     earliest: Cell<Instant>,
+    #[cfg(feature = "streaming")]
+    ending: Cell<bool>,
 }
 
 impl Deadlines {
@@ -59,6 +68,8 @@ impl Deadlines {
         Self {
             entries: RefCell::new(Vec::new()),
             earliest: Cell::new(NEVER),
+            #[cfg(feature = "streaming")]
+            ending: Cell::new(false),
         }
     }
 
@@ -90,6 +101,15 @@ impl Deadlines {
         longest.map(Entry::expire).is_some()
     }
 
+    /// Makes the deadline of every stream come, of this moment and later.
+    #[cfg(feature = "streaming")]
+    pub(crate) fn expire_streams(&self) {
+        self.ending.set(true);
+        let mut entries = self.entries.borrow_mut();
+        let streams = entries.iter_mut().filter(|entry| entry.streaming);
+        streams.for_each(Entry::expire);
+    }
+
     /// Wakes those whose deadline has come, and notes the earliest of the others.
     fn expire(&self, now: Instant) {
         let mut earliest = NEVER;
@@ -107,6 +127,10 @@ impl Entry {
     fn expire(&mut self) {
         self.deadline = NEVER;
         self.idle_since = None;
+        #[cfg(feature = "streaming")]
+        {
+            self.streaming = false;
+        }
         self.expired = true;
         if let Some(waker) = &self.waker {
             waker.wake_by_ref();
@@ -185,12 +209,20 @@ impl Slot<'_> {
                 (now.saturating_add(time), Some(now))
             }
             Until::At(deadline) => (deadline, None),
+            #[cfg(feature = "streaming")]
+            Until::ServerEnds if self.deadlines.ending.get() => (Instant::now(), None),
+            #[cfg(feature = "streaming")]
+            Until::ServerEnds => (NEVER, None),
         };
         let earliest = self.deadlines.earliest.get();
         self.deadlines.earliest.set(earliest.min(deadline));
         self.with(|entry| {
             entry.deadline = deadline;
             entry.idle_since = idle_since;
+            #[cfg(feature = "streaming")]
+            {
+                entry.streaming = matches!(until, Until::ServerEnds);
+            }
         });
     }
 
@@ -198,6 +230,10 @@ impl Slot<'_> {
         self.with(|entry| {
             entry.deadline = NEVER;
             entry.idle_since = None;
+            #[cfg(feature = "streaming")]
+            {
+                entry.streaming = false;
+            }
             entry.expired = false;
         });
     }

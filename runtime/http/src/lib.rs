@@ -22,6 +22,8 @@
 //! | `head` | the head of a request: where it ends, what it says, what is wrong with it |
 //! | `body` | the body of a request: its framing, and reading it |
 //! | `request`, `response`, `asset`, `status` | what a handler is given and what it gives back |
+//! | `encoding` | which content coding a client prefers |
+//! | `stream` | bodies that are made while they are sent; feature `streaming` |
 //! | `handler`, `routes` | who answers which request |
 //! | `limits` | how much a client may ask for, and how long it may take |
 //!
@@ -33,7 +35,8 @@
 //! buffer of 1 to 4 KiB; a body is read in pieces of 1 KiB, and [`Request::read_body`] keeps at most
 //! what it was told. So `(max_connections + 1) × (head_bytes + 7 KiB)`, 2.8 MiB with the default
 //! limits, is the most that clients can make the server hold beside what the handler makes, and for
-//! that each of them has to be in the middle of a request.
+//! that each of them has to be in the middle of a request. A response that is being streamed keeps its
+//! buffers and its source for as long as it lasts; [`Limits::max_streams`] bounds how many do.
 #![no_std]
 #![forbid(unsafe_code)]
 
@@ -44,6 +47,7 @@ mod body;
 mod buffers;
 mod connection;
 mod deadline;
+mod encoding;
 mod handler;
 mod head;
 mod limits;
@@ -53,8 +57,10 @@ mod response;
 mod routes;
 mod server;
 mod status;
+#[cfg(feature = "streaming")]
+mod stream;
 
-pub use asset::Asset;
+pub use asset::{Asset, Gzip};
 pub use edge_http::Method;
 pub use handler::Handler;
 pub use limits::Limits;

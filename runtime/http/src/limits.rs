@@ -8,6 +8,9 @@ pub struct Limits {
     /// Connections that are served at the same time. With one more, the longest idle connection is
     /// closed; if none is idle, further ones wait in the listener until one ends.
     pub max_connections: usize,
+    /// Responses that are streamed at the same time, each on a connection of its own; a further one
+    /// becomes 503. Only with feature `streaming`.
+    pub max_streams: usize,
     /// Longest request line: method, target, version. A longer one is answered with 414.
     pub request_line_bytes: usize,
     /// Longest request head: request line and header fields. A longer one is answered with 431.
@@ -31,6 +34,7 @@ impl Limits {
     /// The limits that [`Default`] gives, as a constant.
     pub const DEFAULT: Self = Self {
         max_connections: 256,
+        max_streams: 32,
         request_line_bytes: 1024,
         head_bytes: 4096,
         body_bytes: 64 * 1024,

@@ -4,7 +4,12 @@ use alloc::borrow::Cow;
 use alloc::vec::Vec;
 
 use edge_http::Method;
+#[cfg(feature = "streaming")]
+use futures_util::Stream;
 
+use crate::asset::is_named;
+#[cfg(feature = "streaming")]
+use crate::stream::Chunks;
 use crate::{Asset, Request, StatusCode};
 
 /// Header fields of every response: what a browser must not do with it.
@@ -23,7 +28,7 @@ const POLICY: &str = "default-src 'self'; script-src 'self' 'wasm-unsafe-eval'; 
 const SMALL_BODY: usize = 2048;
 
 /// An answer: status, header fields and body.
-#[derive(Clone, Debug, Eq, PartialEq)]
+#[derive(Debug)]
 pub struct Response {
     status: StatusCode,
     content_type: Option<&'static str>,
@@ -31,6 +36,8 @@ pub struct Response {
     cache_control: Option<&'static str>,
     headers: Vec<(&'static str, Cow<'static, str>)>,
     body: Cow<'static, [u8]>,
+    #[cfg(feature = "streaming")]
+    chunks: Option<Chunks>,
     close: bool,
 }
 
@@ -55,6 +62,8 @@ impl Response {
             cache_control: None,
             headers: Vec::new(),
             body: Cow::Borrowed(&[]),
+            #[cfg(feature = "streaming")]
+            chunks: None,
             close: false,
         }
     }
@@ -81,22 +90,46 @@ impl Response {
         Self::new(StatusCode::OK).body(content_type, body)
     }
 
-    /// Returns `asset`, or 304 where the request says that the client has it, or 405 where the
-    /// method is neither `GET` nor `HEAD`.
+    /// Returns 200 with a body that `chunks` yields piece by piece, for as long as it likes; the
+    /// connection ends with it. It is dropped when the client leaves or the server ends.
+    ///
+    /// No more than [`Limits::max_streams`](crate::Limits::max_streams) clients get such a response,
+    /// others get 503. While nothing is sent, a client that vanished is noticed by TCP alone: a
+    /// stream that rests for long should send something that means nothing now and then.
+    #[cfg(feature = "streaming")]
+    pub fn stream(
+        content_type: &'static str,
+        chunks: impl Stream<Item = Vec<u8>> + 'static,
+    ) -> Self {
+        let mut response = Self::new(StatusCode::OK).cache_control("no-store");
+        response.content_type = Some(content_type);
+        response.chunks = Some(Chunks::new(chunks));
+        response
+    }
+
+    /// Returns `asset` in the coding that the client prefers, or 304 where the request says that the
+    /// client has it, or 405 where the method is neither `GET` nor `HEAD`.
     pub fn asset(asset: &Asset, request: &Request<'_>) -> Self {
         if !request.is_get() {
             return Self::method_not_allowed("GET, HEAD");
         }
+        let chosen = asset.representation(request.header("Accept-Encoding"));
         let known = request
             .header("If-None-Match")
-            .is_some_and(|tags| asset.is_named_by(tags));
+            .is_some_and(|tags| is_named(chosen.etag, tags));
         let mut response = if known {
             Self::new(StatusCode::NOT_MODIFIED)
         } else {
-            Self::bytes(asset.content_type, asset.body)
+            Self::bytes(asset.content_type, chosen.body)
         };
-        response.etag = Some(asset.etag);
+        response.etag = Some(chosen.etag);
         response.cache_control = Some(asset.cache_control);
+        if asset.gzip.is_some() {
+            response = response.header("Vary", "Accept-Encoding");
+        }
+        if chosen.is_gzip && !known {
+            response = response.header("Content-Encoding", "gzip");
+        }
         response
     }
 
@@ -155,6 +188,13 @@ impl Response {
     pub fn status(&self) -> StatusCode {
         self.status
     }
+
+    /// Returns the source of a body that is made while it is sent.
+    #[cfg(feature = "streaming")]
+    pub(crate) fn take_chunks(&mut self) -> Option<Chunks> {
+        self.chunks.take()
+    }
+
     /// Returns whether the handler wants the connection to end.
     pub(crate) fn closes(&self) -> bool {
         self.close
@@ -180,6 +220,32 @@ impl Response {
     }
 
     fn encode_head(&self, persistence: Persistence, out: &mut Vec<u8>) {
+        self.encode_fields(persistence, out);
+        if !self.status.is_bodiless() {
+            self.encode_content_type(out);
+            push(out, &["Content-Length: "]);
+            push_decimal(out, self.body.len());
+            push(out, &["\r\n"]);
+        }
+        push(out, &["\r\n"]);
+    }
+
+    /// Appends the head of a response whose body's end is told by `framing`, a header field, or by
+    /// the end of the connection.
+    #[cfg(feature = "streaming")]
+    pub(crate) fn encode_stream_head(&self, framing: &str, out: &mut Vec<u8>) {
+        self.encode_fields(Persistence::Close, out);
+        self.encode_content_type(out);
+        push(out, &[framing, "\r\n"]);
+    }
+
+    fn encode_content_type(&self, out: &mut Vec<u8>) {
+        if let Some(content_type) = self.content_type {
+            push(out, &["Content-Type: ", content_type, "\r\n"]);
+        }
+    }
+
+    fn encode_fields(&self, persistence: Persistence, out: &mut Vec<u8>) {
         push(out, &["HTTP/1.1 ", self.status.line(), "\r\n", SECURITY]);
         let own_policy = |(name, _): &(&str, _)| name.eq_ignore_ascii_case(POLICY_NAME);
         if !self.headers.iter().any(own_policy) {
@@ -206,15 +272,6 @@ impl Response {
             Persistence::KeepAliveHttp10 => push(out, &["Connection: keep-alive\r\n"]),
             Persistence::KeepAlive => {}
         }
-        if !self.status.is_bodiless() {
-            if let Some(content_type) = self.content_type {
-                push(out, &["Content-Type: ", content_type, "\r\n"]);
-            }
-            push(out, &["Content-Length: "]);
-            push_decimal(out, self.body.len());
-            push(out, &["\r\n"]);
-        }
-        push(out, &["\r\n"]);
     }
 
     fn with_text(self, content_type: &'static str, text: Cow<'static, str>) -> Self {

@@ -3,13 +3,34 @@
 use alloc::borrow::Cow;
 use alloc::boxed::Box;
 use alloc::vec::Vec;
-use core::future::{Future, ready};
+use core::future::Future;
+use core::pin::Pin;
 
 use edge_http::Method;
 
 use crate::{Asset, Handler, Request, Response};
 
-type Answer<'a> = Box<dyn Fn(&Request<'_>) -> Response + 'a>;
+enum Answer<'a> {
+    Now(Box<dyn Fn(&Request<'_>) -> Response + 'a>),
+    Later(Box<dyn Later + 'a>),
+}
+
+/// An answer that waits for something, as for the request's body.
+trait Later {
+    fn answer<'r>(
+        &'r self,
+        request: &'r mut Request<'_>,
+    ) -> Pin<Box<dyn Future<Output = Response> + 'r>>;
+}
+
+impl<F: AsyncFn(&mut Request<'_>) -> Response> Later for F {
+    fn answer<'r>(
+        &'r self,
+        request: &'r mut Request<'_>,
+    ) -> Pin<Box<dyn Future<Output = Response> + 'r>> {
+        Box::pin(self(request))
+    }
+}
 
 struct Route<'a> {
     method: Method,
@@ -22,8 +43,8 @@ struct Route<'a> {
 /// An unknown path gets 404. A known path with another method gets 405 that names the right ones.
 /// `HEAD` is answered as `GET` is, without the body.
 ///
-/// ```
-/// use landfall_http::{Asset, Response, Routes};
+/// ```no_run
+/// use landfall_http::{Asset, Request, Response, Routes};
 ///
 /// static ASSETS: [Asset; 1] = [Asset {
 ///     path: "/",
@@ -31,11 +52,18 @@ struct Route<'a> {
 ///     body: b"<h1>hello</h1>",
 ///     etag: "\"1\"",
 ///     cache_control: "no-cache",
+///     gzip: None,
 /// }];
 ///
 /// let routes = Routes::new()
 ///     .assets(&ASSETS)
-///     .get("/api/info", |_request| Response::json("{}"));
+///     .get("/api/info", |_request| Response::json("{}"))
+///     .post("/api/echo", async |request: &mut Request<'_>| {
+///         match request.read_body(1000).await {
+///             Ok(body) => Response::bytes("application/octet-stream", body),
+///             Err(error) => error.into(),
+///         }
+///     });
 /// ```
 #[derive(Default)]
 pub struct Routes<'a> {
@@ -65,39 +93,48 @@ impl<'a> Routes<'a> {
         self.on(Method::Get, path, answer)
     }
 
+    /// Answers `POST` at `path`, which must be equal to the request's path, once `answer` has read of
+    /// the body what it wants.
+    #[must_use]
+    pub fn post(
+        self,
+        path: &'static str,
+        answer: impl AsyncFn(&mut Request<'_>) -> Response + 'a,
+    ) -> Self {
+        self.with(Method::Post, path, Answer::Later(Box::new(answer)))
+    }
+
     /// Answers `method` at `path`, which must be equal to the request's path.
     #[must_use]
     pub fn on(
-        mut self,
+        self,
         method: Method,
         path: &'static str,
         answer: impl Fn(&Request<'_>) -> Response + 'a,
     ) -> Self {
+        self.with(method, path, Answer::Now(Box::new(answer)))
+    }
+
+    fn with(mut self, method: Method, path: &'static str, answer: Answer<'a>) -> Self {
         self.routes.push(Route {
             method,
             path,
-            answer: Box::new(answer),
+            answer,
         });
         self
     }
 
-    /// Returns the answer to `request`; for a [`Handler`] that treats some paths itself and leaves
-    /// the rest to the table.
-    pub fn respond(&self, request: &Request<'_>) -> Response {
+    /// Returns the answer to a request that no route answers: an asset, or why there is none.
+    fn otherwise(&self, request: &Request<'_>) -> Response {
         let path = request.path();
-        let mut known = false;
-        for route in self.routes.iter().filter(|route| route.path == path) {
-            if route.method == request.method() || route.method == Method::Get && request.is_get() {
-                return (route.answer)(request);
-            }
-            known = true;
-        }
+        let known = self.routes.iter().any(|route| route.path == path);
         match self.assets.iter().find(|asset| asset.path == path) {
             Some(asset) if request.is_get() || !known => Response::asset(asset, request),
             None if !known => Response::not_found(),
             _ => Response::method_not_allowed(self.allowed(path)),
         }
     }
+
     /// Returns the value of `Allow` for a path that the table knows.
     fn allowed(&self, path: &str) -> Cow<'static, str> {
         use core::fmt::Write;
@@ -122,7 +159,20 @@ impl<'a> Routes<'a> {
 }
 
 impl Handler for Routes<'_> {
-    fn handle(&self, request: &mut Request<'_>) -> impl Future<Output = Response> {
-        ready(self.respond(request))
+    async fn handle(&self, request: &mut Request<'_>) -> Response {
+        let answer = self.routes.iter().find(|route| route.answers(request));
+        match answer.map(|route| &route.answer) {
+            Some(Answer::Now(answer)) => answer(request),
+            Some(Answer::Later(answer)) => answer.answer(request).await,
+            None => self.otherwise(request),
+        }
+    }
+}
+
+impl Route<'_> {
+    fn answers(&self, request: &Request<'_>) -> bool {
+        let method =
+            self.method == request.method() || self.method == Method::Get && request.is_get();
+        method && self.path == request.path()
     }
 }

@@ -28,7 +28,8 @@ const MAX_FAILURES: u32 = 64;
 ///
 /// It returns with the error that made accepting impossible for good, or well when the acceptor
 /// says that there will be no more connections ([`ErrorKind::NotConnected`]): then requests that
-/// have begun are answered, and idle connections end at once. A failure that passes is logged.
+/// have begun are answered, and idle connections and streams end at once. A failure that passes is
+/// logged.
 ///
 /// Nothing is spawned: all connections live inside the future that this returns, and end with it.
 /// It waits on one timer at most, and on none while no client is connected.
@@ -45,6 +46,8 @@ where
         deadlines: Deadlines::new(),
         pool: Pool::new(),
         crowded: Cell::new(false),
+        #[cfg(feature = "streaming")]
+        streams: Cell::new(0),
     };
     let (shared, acceptor) = (&shared, &acceptor);
     let mut alarm = Alarm::new(&shared.deadlines);
@@ -79,6 +82,8 @@ where
             Some(Event::Closed) => {
                 closed = true;
                 while shared.deadlines.expire_longest_idle() {}
+                #[cfg(feature = "streaming")]
+                shared.deadlines.expire_streams();
             }
             Some(Event::Failed(error)) => return Err(error),
             // There is either room and an accept, or a connection.

@@ -3,7 +3,7 @@
 mod support;
 
 use landfall_http::{
-    Asset, BodyError, Handler, Limits, Method, Request, Response, Routes, StatusCode,
+    Asset, BodyError, Gzip, Handler, Limits, Method, Request, Response, Routes, StatusCode,
 };
 use support::{Answer, Server, answer, answers};
 
@@ -15,6 +15,7 @@ static ASSETS: [Asset; 2] = [
         body: b"<p>page</p>",
         etag: "\"abc\"",
         cache_control: "no-cache",
+        gzip: None,
     },
     Asset {
         path: "/large",
@@ -22,6 +23,10 @@ static ASSETS: [Asset; 2] = [
         body: &PAGE,
         etag: "\"large\"",
         cache_control: "max-age=60",
+        gzip: Some(Gzip {
+            body: b"squeezed",
+            etag: "\"large-gzip\"",
+        }),
     },
 ];
 
@@ -38,6 +43,12 @@ fn site() -> Routes<'static> {
                 request.path(),
                 request.query().unwrap_or("-")
             ))
+        })
+        .post("/echo", async |request: &mut Request<'_>| {
+            match request.read_body(20).await {
+                Ok(body) => Response::bytes("application/octet-stream", body),
+                Err(error) => error.into(),
+            }
         })
         .get("/agent", |request| {
             Response::text(request.header("user-AGENT").unwrap_or("none").to_owned())
@@ -132,6 +143,77 @@ fn a_client_that_has_the_asset_gets_304() {
         assert_eq!(answer.header("ETag"), Some("\"abc\""));
         assert_eq!(answer.header("Content-Length").is_some(), status == 200);
     }
+}
+
+#[test]
+fn assets_are_compressed_for_clients_that_accept_it() {
+    let mut server = Server::new(site());
+    let mut ask = |fields: &str| {
+        let request = format!("GET /large HTTP/1.1\r\nHost: x\r\n{fields}\r\n");
+        answer(server.exchange(request))
+    };
+    for accepting in ["gzip", "gzip, br", "*;q=0.1"] {
+        let gzip = ask(&format!("Accept-Encoding: {accepting}\r\n"));
+        assert_eq!((gzip.status, gzip.text()), (200, "squeezed"), "{accepting}");
+        assert_eq!(gzip.header("Content-Encoding"), Some("gzip"));
+        assert_eq!(gzip.header("ETag"), Some("\"large-gzip\""));
+        assert_eq!(gzip.header("Vary"), Some("Accept-Encoding"));
+        assert_eq!(gzip.header("Content-Type"), Some("application/wasm"));
+    }
+    for fields in [
+        "",
+        "Accept-Encoding: gzip;q=0\r\n",
+        "Accept-Encoding: br\r\n",
+    ] {
+        let plain = ask(fields);
+        assert_eq!(
+            (plain.status, plain.body.len()),
+            (200, PAGE.len()),
+            "{fields}"
+        );
+        assert_eq!(plain.header("Content-Encoding"), None);
+        assert_eq!(plain.header("ETag"), Some("\"large\""));
+        assert_eq!(plain.header("Vary"), Some("Accept-Encoding"));
+    }
+    // The tag of one representation does not stand for the other.
+    for (tag, coding, status) in [
+        ("large", "identity", 304),
+        ("large", "gzip", 200),
+        ("large-gzip", "gzip", 304),
+        ("large-gzip", "identity", 200),
+    ] {
+        let again = ask(&format!(
+            "If-None-Match: \"{tag}\"\r\nAccept-Encoding: {coding}\r\n"
+        ));
+        assert_eq!(again.status, status, "{tag} {coding}");
+        assert_eq!(again.header("Vary"), Some("Accept-Encoding"));
+    }
+    let page =
+        answer(server.exchange("GET / HTTP/1.1\r\nHost: x\r\nAccept-Encoding: gzip\r\n\r\n"));
+    assert_eq!(
+        (page.header("Vary"), page.header("Content-Encoding")),
+        (None, None)
+    );
+}
+
+#[test]
+fn routes_read_bodies() {
+    let mut server = Server::new(site());
+    let mut post = |body: &str| {
+        let length = body.len();
+        let request =
+            format!("POST /echo HTTP/1.1\r\nHost: x\r\nContent-Length: {length}\r\n\r\n{body}");
+        answer(server.exchange(request))
+    };
+    let echo = post("twenty bytes or less");
+    assert_eq!((echo.status, echo.text()), (200, "twenty bytes or less"));
+    let long = post("more than twenty bytes");
+    assert_eq!(
+        (long.status, long.header("Connection")),
+        (413, Some("close"))
+    );
+    let other = get(&mut server, "/echo");
+    assert_eq!((other.status, other.header("Allow")), (405, Some("POST")));
 }
 
 #[test]

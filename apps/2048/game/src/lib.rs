@@ -8,7 +8,7 @@
 //! - [`direction`]: the four moves and the letters in which they are recorded ([`Direction`]).
 //! - [`game`]: score, random tiles, won and over ([`Game`], [`Outcome`], [`Turn`]).
 //! - [`random`]: the generator behind the random tiles ([`SplitMix64`]).
-//! - [`replay`]: checking a recorded game ([`ReplayError`]).
+//! - [`replay`]: checking a recorded game ([`Replay`], [`ReplayError`]).
 
 #![no_std]
 #![forbid(unsafe_code)]
@@ -23,4 +23,4 @@ pub use board::{Board, BoardError, Cell, Slide, TileMove, TileMoves};
 pub use direction::{Direction, UnknownDirection};
 pub use game::{Game, Outcome, Spawn, State, Turn};
 pub use random::SplitMix64;
-pub use replay::ReplayError;
+pub use replay::{Replay, ReplayError};

@@ -1,7 +1,7 @@
 //! What holds for every board and every game.
 
 use game_2048::board::{CELLS, value};
-use game_2048::{Board, Cell, Direction, Game, Outcome, Slide};
+use game_2048::{Board, Cell, Direction, Game, Outcome, Replay, Slide};
 use proptest::collection::vec;
 use proptest::prelude::*;
 
@@ -204,6 +204,22 @@ proptest! {
     ) {
         let (letters, played) = record(seed, &wanted);
         prop_assert_eq!(Game::replay(seed, &letters), Ok(played));
+    }
+
+    #[test]
+    fn a_record_may_be_replayed_in_pieces(
+        seed: u64,
+        wanted in vec(directions(), 0..300),
+        piece in 1_usize..50,
+        unknown in 0_usize..400,
+    ) {
+        let (mut letters, _) = record(seed, &wanted);
+        if let Some(letter) = letters.get_mut(unknown) {
+            *letter = b'x';
+        }
+        let mut replay = Replay::new(seed);
+        let result = letters.chunks(piece).try_for_each(|letters| replay.advance(letters));
+        prop_assert_eq!(result.map(|()| *replay.game()), Game::replay(seed, &letters));
     }
 
     #[test]

@@ -1,9 +1,12 @@
 // The page of 2048. The rules are Rust, compiled to game.wasm (apps/2048/page/src); this file shows
-// what they say, listens to the player, and remembers the game.
+// what they say, listens to the player, and remembers the game. What the server has to do with it is in
+// server.js.
 //
-// Top to bottom: the rules, memory, the board, the panels around it, the game, input, who serves it.
+// Top to bottom: the rules, the stored game, the board, the panels around it, the game, input.
 
-const $ = (id) => document.getElementById(id);
+import { $, memory } from "./common.js";
+import { connect, submit } from "./server.js";
+
 const SIDE = 4;
 const UP = 0, RIGHT = 1, DOWN = 2, LEFT = 3;
 const LETTERS = "urdl";
@@ -64,28 +67,10 @@ class Rules {
   }
 }
 
-// ---------------------------------------------------------------- Memory
+// ---------------------------------------------------------------- The stored game
 
 const GAME_KEY = "landfall-2048-game";
 const BEST_KEY = "landfall-2048-best";
-
-/** The browser's storage, or nothing at all where it is switched off or full. */
-const memory = {
-  read(key) {
-    try {
-      return localStorage.getItem(key);
-    } catch {
-      return null;
-    }
-  },
-  write(key, value) {
-    try {
-      localStorage.setItem(key, value);
-    } catch {
-      // The game goes on; it will not survive a reload.
-    }
-  },
-};
 
 /** The stored game, if there is one that can be read: seed, moves and whether 2048 was passed. */
 function storedGame() {
@@ -143,13 +128,13 @@ function removeLeaving() {
   for (const tile of tiles.querySelectorAll(".leaving")) tile.remove();
 }
 
-/** Shows a board at once, as at the start and after a reload. */
-function showBoard(look) {
+/** Shows a board at once, as at the start and after a move was taken back. */
+function showBoard(look, kind) {
   clearTimeout(leavingTimer);
   tiles.replaceChildren();
   tileAt.fill(null);
   look.board.forEach((exponent, cell) => {
-    if (exponent > 0) addTile(cell, exponent, "new");
+    if (exponent > 0) addTile(cell, exponent, kind);
   });
 }
 
@@ -252,23 +237,41 @@ class Session {
     if (!stored || (this.fixedSeed !== null && this.fixedSeed !== stored.seed)) {
       return this.start();
     }
-    this.rules.start(stored.seed);
-    const made = [...stored.moves].filter((letter) => this.rules.play(LETTERS.indexOf(letter)));
-    this.begin(stored.seed, made.join(""), stored.continued);
+    this.begin(stored.seed, this.replay(stored.seed, stored.moves), stored.continued, "new");
   }
 
+  /** Begins another game. The one before counts as it stands; one that is over was sent then. */
   start() {
+    if (this.moves && this.state !== "over") this.submit();
     const seed = this.fixedSeed ?? randomSeed();
-    this.rules.start(seed);
-    this.begin(seed, "", false);
+    this.begin(seed, this.replay(seed, ""), false, "new");
   }
 
-  begin(seed, moves, continued) {
+  /** Plays the moves of a record; returns those that could be made. */
+  replay(seed, moves) {
+    this.rules.start(seed);
+    return [...moves].filter((letter) => this.rules.play(LETTERS.indexOf(letter))).join("");
+  }
+
+  begin(seed, moves, continued, kind) {
     Object.assign(this, { seed, moves, continued });
     const look = this.rules.look();
-    showBoard(look);
+    showBoard(look, kind);
     showGain(0);
     this.show(look);
+  }
+
+  /** Takes the last move back: the game is then the one of the moves before. */
+  undo() {
+    if (!this.moves) return;
+    const moves = this.replay(this.seed, this.moves.slice(0, -1));
+    this.begin(this.seed, moves, this.continued && this.rules.look().won, "still");
+    announce(this.rules.look());
+  }
+
+  submit() {
+    const { seed, moves, score } = this;
+    submit({ seed: String(seed), moves, score });
   }
 
   play(direction) {
@@ -279,6 +282,7 @@ class Session {
     showGain(look.points);
     announce(look);
     this.show(look);
+    if (look.over) this.submit();
   }
 
   keepPlaying() {
@@ -290,12 +294,14 @@ class Session {
   show(look) {
     if (look.over) this.state = "over";
     else this.state = look.won && !this.continued ? "won" : "playing";
+    this.score = look.score;
     board.dataset.state = this.state;
     board.dataset.moves = look.moves;
     $("board-text").textContent = boardText(look);
     showScore(look);
     showLadder(look);
     showOverlay(this.state, look);
+    $("undo").disabled = look.moves === 0;
     const { seed, moves, continued } = this;
     memory.write(GAME_KEY, JSON.stringify({ seed: String(seed), moves, continued }));
   }
@@ -310,9 +316,19 @@ const KEYS = new Map([
   ["ArrowLeft", LEFT], ["KeyA", LEFT], ["KeyH", LEFT],
 ]);
 
+const UNDO_KEYS = ["KeyU", "KeyZ", "Backspace"];
+
 function listenToKeys(session) {
   document.addEventListener("keydown", (event) => {
-    if (event.ctrlKey || event.altKey || event.metaKey) return;
+    // Letters that are typed into a field are no moves.
+    if (event.target instanceof HTMLInputElement) return;
+    const withControl = event.ctrlKey || event.metaKey;
+    if (event.altKey || (withControl && (event.code !== "KeyZ" || event.shiftKey))) return;
+    if (UNDO_KEYS.includes(event.code || event.key)) {
+      event.preventDefault();
+      session.undo();
+      return;
+    }
     const direction = KEYS.get(event.code || event.key);
     if (direction === undefined) return;
     event.preventDefault();
@@ -351,49 +367,16 @@ function listenToButtons(session) {
   };
   $("new-game").addEventListener("click", startAnew);
   $("play-again").addEventListener("click", startAnew);
+  $("undo").addEventListener("click", () => session.undo());
   $("keep-playing").addEventListener("click", () => session.keepPlaying());
-}
-
-// ---------------------------------------------------------------- Who serves it
-
-const SERVED_EVERY_MS = 30_000;
-
-function duration(milliseconds) {
-  const seconds = Math.floor(milliseconds / 1000);
-  if (seconds < 60) return `${seconds} s`;
-  if (seconds < 3600) return `${Math.floor(seconds / 60)} min`;
-  if (seconds < 86400) return `${Math.floor(seconds / 3600)} h ${Math.floor(seconds / 60) % 60} min`;
-  return `${Math.floor(seconds / 86400)} d ${Math.floor(seconds / 3600) % 24} h`;
-}
-
-function size(bytes) {
-  if (bytes < 1024 * 1024) return `${Math.round(bytes / 1024)} KiB`;
-  const mebibytes = bytes / 1024 / 1024;
-  return `${mebibytes < 100 ? mebibytes.toFixed(1) : Math.round(mebibytes)} MiB`;
-}
-
-async function showServed() {
-  if (document.hidden) return;
-  const served = $("served");
-  try {
-    const answer = await fetch("api/info", { cache: "no-store" });
-    if (!answer.ok) throw new Error(answer.statusText);
-    const { board: name, cpu, uptime_ms: uptime, heap } = await answer.json();
-    const parts = [`Served by Landfall on ${name}`, cpu, `up ${duration(uptime)}`];
-    if (heap) parts.push(`heap ${size(heap.used)} of ${size(heap.total)}`);
-    served.textContent = parts.filter(Boolean).join(" · ");
-  } catch {
-    served.textContent = "The server is silent just now; the game goes on without it.";
-  }
 }
 
 // ---------------------------------------------------------------- Start
 
+let session = null;
 makeLadder();
-showServed();
-setInterval(showServed, SERVED_EVERY_MS);
 try {
-  const session = new Session(await Rules.load());
+  session = new Session(await Rules.load());
   session.resume();
   listenToKeys(session);
   listenToSwipes(session);
@@ -403,3 +386,4 @@ try {
   $("notice").textContent = `The game could not be loaded (${error.message}). Reload the page to try again.`;
   $("notice").hidden = false;
 }
+connect(() => session?.score ?? 0);

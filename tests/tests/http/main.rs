@@ -1,19 +1,29 @@
 //! The 2048 service over HTTP: the same questions to the machine and to the process.
+//!
+//! Here: what the server does with any request. `api`: scores and live scores.
 
 #![forbid(unsafe_code)]
 
+mod api;
+
+use std::io::Read as _;
 use std::net::SocketAddr;
+
+use flate2::read::GzDecoder;
 
 use landfall_tests::http::{ask, get, info};
 use landfall_tests::{Connection, Guest, Lab};
 
 /// What the service holds: path, media type, and how it begins.
-const FILES: [(&str, &str, &[u8]); 5] = [
+const FILES: [(&str, &str, &[u8]); 8] = [
     ("/", "text/html; charset=utf-8", b"<!doctype html>"),
     ("/style.css", "text/css; charset=utf-8", b""),
     ("/game.js", "text/javascript; charset=utf-8", b""),
+    ("/common.js", "text/javascript; charset=utf-8", b""),
+    ("/server.js", "text/javascript; charset=utf-8", b""),
     ("/game.wasm", "application/wasm", b"\0asm\x01\0\0\0"),
     ("/icon.svg", "image/svg+xml", b"<svg"),
+    ("/sw.js", "text/javascript; charset=utf-8", b""),
 ];
 
 #[test]
@@ -76,6 +86,8 @@ fn check_all(guest: &mut Guest, address: SocketAddr, board: &str) {
     pipelined_requests_are_answered_in_order(address);
     a_connection_serves_a_thousand_requests(address);
     the_status_is_plausible(address, board);
+    files_are_compressed_for_who_accepts_it(address);
+    api::check_all(guest, address);
     guest.assert_well();
 }
 
@@ -143,6 +155,48 @@ fn browsers_need_not_load_twice(address: SocketAddr) {
         assert!(!tags.contains(&tag), "two files have the tag {tag}");
         tags.push(tag);
     }
+}
+
+fn files_are_compressed_for_who_accepts_it(address: SocketAddr) {
+    let mut connection = Connection::open(address).expect("the server listens");
+    let (mut plain_bytes, mut sent_bytes) = (0, 0);
+    for (path, ..) in FILES {
+        let mut with = |fields: &str| connection.request("GET", path, fields).expect("an answer");
+        let plain = with("");
+        let gzip = with("Accept-Encoding: gzip, deflate, br\r\n");
+        assert_eq!(plain.field("Content-Encoding"), None, "{path}");
+        (plain_bytes, sent_bytes) = (plain_bytes + plain.body.len(), sent_bytes + gzip.body.len());
+        if gzip.field("Content-Encoding").is_none() {
+            assert_eq!(gzip.body, plain.body, "{path}");
+            continue;
+        }
+        for response in [&plain, &gzip] {
+            assert_eq!(response.field("Vary"), Some("Accept-Encoding"), "{path}");
+        }
+        let mut unpacked = Vec::new();
+        GzDecoder::new(&*gzip.body)
+            .read_to_end(&mut unpacked)
+            .expect("the body is gzip");
+        assert!(unpacked == plain.body, "{path}");
+        assert_eq!(
+            with("Accept-Encoding: gzip;q=0, *\r\n").body,
+            plain.body,
+            "{path}"
+        );
+        let tag = gzip.field("ETag").expect("a tag");
+        assert_ne!(Some(tag), plain.field("ETag"), "{path}");
+        let known = format!("If-None-Match: {tag}\r\n");
+        assert_eq!(with(&known).status, 200, "{path}");
+        assert_eq!(
+            with(&format!("{known}Accept-Encoding: gzip\r\n")).status,
+            304,
+            "{path}"
+        );
+    }
+    assert!(
+        sent_bytes * 2 < plain_bytes,
+        "{sent_bytes} of {plain_bytes}"
+    );
 }
 
 fn head_is_get_without_the_body(address: SocketAddr) {
