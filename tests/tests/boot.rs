@@ -342,7 +342,7 @@ fn the_tool_lists_boot_arguments_of_elf_files_and_of_flat_images() {
             assert_eq!(guest.wait_for_exit(), 0, "{}", guest.console());
             for words in [
                 ["port", "u16", "8080", "TCP port to listen on"],
-                ["log", "LogFilter", "info", "how much to log"],
+                ["log", "LogFilter", "info", "what is logged"],
             ] {
                 let line = guest.wait_for_line(words[3]);
                 let found = words.iter().all(|word| line.contains(word));

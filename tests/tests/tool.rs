@@ -165,7 +165,7 @@ fn wrong_options_are_explained() {
         (&["run", "hello", "--tap", "no-such-tap"], "ip tuntap add"),
         (
             &["run", "hello", "--tap", "tap0", "--port", "81"],
-            "--arg port=PORT",
+            "-- port=PORT",
         ),
         (
             &["run", "hello", "--tap", "sixteen-letters-"],

@@ -274,10 +274,10 @@ impl Guest {
                 "it has printed nothing; try --cpu or --gic 2, or see with cargo landfall debug where it is".to_owned()
             }
             (Some(_), Some(url)) => format!(
-                "its console says that it listens at {url}; try --arg log=debug to see whether requests arrive"
+                "its console says that it listens at {url}; try boot argument log=debug to see whether requests arrive"
             ),
             (Some(line), None) => format!(
-                "its last line was {line:?}; try --arg log=debug, more --memory, or a longer --timeout"
+                "its last line was {line:?}; try boot argument log=debug, more --memory, or a longer --timeout"
             ),
         };
         format!("the guest did not answer within {seconds} s: {seen}")

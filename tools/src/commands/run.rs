@@ -70,7 +70,7 @@ pub(crate) struct Options {
     #[arg(long)]
     port: Option<u16>,
     /// A boot argument, where the words behind -- are for another program
-    #[arg(long = "arg", hide = true, value_name = "KEY=VALUE", value_parser = boot_argument)]
+    #[arg(long = "arg", value_name = "KEY=VALUE", value_parser = boot_argument)]
     pub(super) arguments: Vec<String>,
     /// The deadline for the first answer; 0 waits for ever
     #[arg(long, value_name = "SECONDS", default_value_t = 60)]
@@ -324,7 +324,7 @@ impl Options {
         if self.machine.tap.is_some() {
             ensure!(
                 self.port.is_none(),
-                "--port is of this machine, and on a tap the app is reached at its own: --arg port=PORT"
+                "--port is of this machine, and on a tap the app is reached at its own: -- port=PORT"
             );
             return Ok(self.guest_port());
         }
