@@ -2,7 +2,7 @@
 //!
 //! Usually they are those of `log`. With feature `defmt` a line is a defmt frame instead: its format string
 //! is a number in the image, and the text stays in the ELF file (`value` says what arguments become). What
-//! is logged by `log`'s own macros joins them as text in a frame ([`frame`]).
+//! is logged by `log`'s own macros joins them as text in a frame (`frame`).
 //!
 //! The level and the target decide about a line as with `log`: by its logger.
 #![no_std]
