@@ -1,8 +1,8 @@
 //! The commands of the book's first hour, in its order, in a copy of the workspace.
 //!
 //! A block ```` ```console ```` has commands after `$ ` and lines that they are to print, in that order, in which `…`
-//! stands for anything. With `,server` a command goes on until the next such block or the end of the page; with
-//! `,fails` it is to fail.
+//! stands for anything. With `,server` a command goes on until the next such block, the words "Ctrl-C ends it" or the
+//! end of the page; with `,fails` it is to fail.
 
 #![forbid(unsafe_code)]
 
@@ -25,6 +25,14 @@ enum Kind {
     Serves,
 }
 
+/// What a page asks its reader to do.
+#[derive(Debug)]
+enum Act {
+    Run(Step),
+    /// Ctrl-C.
+    Stop,
+}
+
 /// A command and what it is to print.
 #[derive(Debug)]
 struct Step {
@@ -34,8 +42,8 @@ struct Step {
 }
 
 /// Reads the commands of a page.
-fn steps(page: &str) -> Vec<Step> {
-    let mut steps = Vec::new();
+fn acts(page: &str) -> Vec<Act> {
+    let mut acts = Vec::new();
     let mut kind = None;
     for line in page.lines() {
         match (line.strip_prefix("```"), kind) {
@@ -44,20 +52,21 @@ fn steps(page: &str) -> Vec<Step> {
             (Some("console,fails"), None) => kind = Some(Kind::Fails),
             (Some(""), _) => kind = None,
             (None, Some(kind)) => match line.strip_prefix("$ ") {
-                Some(command) => steps.push(Step {
+                Some(command) => acts.push(Act::Run(Step {
                     kind,
                     command: command.to_owned(),
                     prints: Vec::new(),
-                }),
-                None => {
-                    let step: &mut Step = steps.last_mut().expect("a command comes first");
-                    step.prints.push(line.to_owned());
-                }
+                })),
+                None => match acts.last_mut() {
+                    Some(Act::Run(step)) => step.prints.push(line.to_owned()),
+                    _ => panic!("a command comes first: {line}"),
+                },
             },
+            (None, None) if line.contains("Ctrl-C ends it") => acts.push(Act::Stop),
             _ => {}
         }
     }
-    steps
+    acts
 }
 
 /// Returns whether a line is what the book shows.
@@ -166,11 +175,16 @@ fn the_first_hour_goes_as_it_says() {
     };
     for page in PAGES {
         let text = fs::read_to_string(pages.join(format!("{page}.md"))).expect("a page");
-        let steps = steps(&text);
-        assert!(!steps.is_empty(), "{page} has no commands");
-        for step in &steps {
-            println!("$ {}", step.command);
-            shell.run(step);
+        let acts = acts(&text);
+        assert!(!acts.is_empty(), "{page} has no commands");
+        for act in &acts {
+            match act {
+                Act::Run(step) => {
+                    println!("$ {}", step.command);
+                    shell.run(step);
+                }
+                Act::Stop => shell.stop(),
+            }
         }
         shell.stop();
     }

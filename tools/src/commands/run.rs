@@ -186,8 +186,11 @@ pub(super) fn build_to_run(
     board: &Board,
     options: &Options,
 ) -> Result<(Image, u16)> {
-    // Before the build: a mistake in the options should not cost its time.
-    let port = options.free_port(board.target.is_none())?;
+    // Before the build: a mistake in the options should not cost its time. Whoever asks for help needs no port.
+    let port = match options.asks_for_help() {
+        true => GUEST_PORT,
+        false => options.free_port(board.target.is_none())?,
+    };
     match (
         board.cpu(),
         options.machine.given().find(|name| *name != TAP),
@@ -210,13 +213,15 @@ impl Options {
         self.arguments.extend(arguments);
     }
 
-    /// Starts the executable of board `unix`.
-    fn run_process(&self, image: &Image, port: u16) -> Result<ExitCode> {
-        if self
-            .arguments
+    fn asks_for_help(&self) -> bool {
+        self.arguments
             .iter()
             .any(|word| arguments::asks_for_help(word))
-        {
+    }
+
+    /// Starts the executable of board `unix`.
+    fn run_process(&self, image: &Image, port: u16) -> Result<ExitCode> {
+        if self.asks_for_help() {
             // A program of this machine can say it itself.
             process::run_checked(Command::new(&image.path).arg("--help"), "its --help")?;
             return Ok(ExitCode::SUCCESS);
