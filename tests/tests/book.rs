@@ -93,7 +93,7 @@ fn check(text: &str, step: &Step) {
         if shown.trim() == "…" {
             continue;
         }
-        let found = lines.any(|line| is_like(line.trim_end(), shown));
+        let found = lines.any(|line| is_like(line.trim(), shown.trim()));
         assert!(
             found,
             "{}: no line {shown:?} in its place:\n{text}",

@@ -53,6 +53,12 @@ impl<'a> Argument<'a> {
 #[doc(hidden)]
 #[macro_export]
 macro_rules! argument {
+    // What comes from a comment begins with a space of its own.
+    ("A", $key:expr, $type:expr, $default:expr, $help:expr) => {
+        $crate::Argument::new(concat!(
+            "\x1dA  ", $key, ": ", $type, " = ", $default, "\n     ", $help, "\n"
+        ))
+    };
     ($whose:literal, $key:expr, $type:expr, $default:expr, $help:expr) => {
         $crate::Argument::new(concat!(
             "\x1d", $whose, "  ", $key, ": ", $type, " = ", $default, "\n      ", $help, "\n"
