@@ -86,8 +86,10 @@ impl Frames {
 
     /// A frame as the line that the guest would have printed without frames.
     fn line(&mut self, frame: &[u8]) -> String {
-        let known = self.table.as_ref().and_then(|table| line(table, frame));
-        let line = known.or_else(|| self.find_table(frame));
+        let line = match &self.table {
+            Some(table) => line(table, frame),
+            None => self.find_table(frame),
+        };
         line.unwrap_or_else(|| {
             let length = frame.len();
             format!("[a log line of {length} bytes that this ELF file does not explain]")

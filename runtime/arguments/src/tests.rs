@@ -112,7 +112,7 @@ fn help_names_every_argument() {
     let text = String::from_utf8(text.take()).unwrap();
     for line in [
         "  port: u16 = 8080\n      TCP port to listen on\n",
-        "  name: String = \"world\".to_string()\n       Who is greeted\n",
+        "  name: String = \"world\".to_string()\n      Who is greeted\n",
         "  wait: core::time::Duration = Duration::from_secs(1)\n",
     ] {
         assert!(text.contains(line), "{text}");

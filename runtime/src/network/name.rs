@@ -1,6 +1,6 @@
 //! This host's name on the links of its network cards: `NAME.local`.
 
-use super::{Network, Way, arguments::NAMES};
+use super::{Network, arguments::NAMES};
 use crate::System;
 use alloc::{rc::Rc, vec::Vec};
 use core::{net::IpAddr, num::NonZeroU8};
@@ -39,13 +39,8 @@ impl Network {
     /// Lets others find this host as `NAME.local`, until the system ends. A process on the host's sockets
     /// has the host's name.
     pub(crate) fn take_name(&self, name: &str, system: &System) {
-        let stacks = match &self.0 {
-            #[cfg(not(target_os = "none"))]
-            Way::Host(_) => return,
-            Way::Stacks(stacks) => stacks,
-        };
         let name: Rc<str> = name.into();
-        for (stack, target) in stacks.iter().zip(NAMES) {
+        for (stack, target) in self.cards().iter().zip(NAMES) {
             let (stack, name, end) = (stack.clone(), name.clone(), system.clone());
             system.spawn(async move { keep_name(&stack, &name, target, &end).await });
         }

@@ -40,7 +40,7 @@ pub(crate) struct Arguments {
     /// Print one JSON object: path, elf, config (where there is one), bytes, sections, run
     #[arg(long)]
     json: bool,
-    /// Let the image log by defmt: smaller, and read by `run` or `decode` with the help of its ELF file
+    /// Let the image log by defmt: without the texts of lines, which `run` and `decode` read from its ELF file
     #[arg(long)]
     defmt: bool,
     #[command(flatten)]

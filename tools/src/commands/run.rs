@@ -138,7 +138,7 @@ pub(super) struct MachineOptions {
     /// Enter the guest at EL2 (HYP mode), where hypervisors run
     #[arg(long)]
     virtualization: bool,
-    /// Let the image log by defmt: smaller, and read here with the help of its ELF file
+    /// Let the image log by defmt: without the texts of lines, which are read here from its ELF file
     #[arg(long)]
     pub(super) defmt: bool,
 }

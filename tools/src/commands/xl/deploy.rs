@@ -46,6 +46,9 @@ pub(crate) struct Arguments {
     /// Return when the domain is created
     #[arg(long)]
     no_console: bool,
+    /// Let the image log by defmt: without the texts of lines, which are read here from its ELF file
+    #[arg(long)]
+    defmt: bool,
     /// An option for ssh -o, such as Port=2222; may be given again
     #[arg(long = "ssh-option", value_name = "NAME=VALUE")]
     ssh_options: Vec<String>,
@@ -63,7 +66,7 @@ pub(crate) fn run(arguments: &Arguments) -> Result<ExitCode> {
     let host = arguments.host(&board)?;
     arguments.make_room(&host, &config)?;
     let image = build::build(
-        &mut Compilers::new(&workspace),
+        &mut Compilers::new(&workspace).with_defmt(arguments.defmt),
         &app,
         &board,
         &build::images_folder(&workspace, &board),
