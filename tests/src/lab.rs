@@ -39,6 +39,11 @@ impl Lab {
         self.with_images(self.images.join("defmt"))
     }
 
+    /// A folder for what several tests build, which stays.
+    pub fn shared(&self, name: &str) -> PathBuf {
+        self.images.join(name)
+    }
+
     /// The executable of `cargo landfall`.
     pub fn tool(&self) -> &Path {
         &self.tool

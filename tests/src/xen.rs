@@ -87,6 +87,7 @@ impl XenHost {
             name,
             app,
             board: &self.boards[0],
+            images: None,
             memory: 32,
             bridges: vec!["xenbr0"],
             arguments: Vec::new(),
@@ -121,6 +122,7 @@ pub struct DomainOptions<'a> {
     name: &'a str,
     app: &'a str,
     board: &'a str,
+    images: Option<Lab>,
     memory: u32,
     bridges: Vec<&'a str>,
     arguments: Vec<&'a str>,
@@ -132,6 +134,13 @@ impl<'a> DomainOptions<'a> {
     #[must_use]
     pub fn board(mut self, board: &'a str) -> Self {
         self.board = board;
+        self
+    }
+
+    /// Takes its image from another folder than that of all images.
+    #[must_use]
+    pub fn images(mut self, folder: PathBuf) -> Self {
+        self.images = Some(self.host.lab.with_images(folder));
         self
     }
 
@@ -205,7 +214,8 @@ impl<'a> DomainOptions<'a> {
     }
 
     fn image(&self) -> PathBuf {
-        self.host.lab.image(self.app, self.board)
+        let images = self.images.as_ref().unwrap_or(&self.host.lab);
+        images.image(self.app, self.board)
     }
 
     /// Writes its configuration; returns the folder with it.

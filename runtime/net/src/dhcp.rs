@@ -120,15 +120,19 @@ impl Inner {
     }
 
     fn dhcp_complain(&mut self, now: Instant) -> Option<Instant> {
+        // Networks of IPv6 alone are none to complain of.
+        let reached = self.usable().is_some();
         let client = self.dhcp.as_mut()?;
         let since = client.asking_since?;
         if now >= client.complain_at {
             let waited = (now - since).secs();
-            landfall_log::warn!(
-                target: self.config.name,
-                "no DHCP answer yet after {waited} s; is there a DHCP server on this network? \
-                 or give ip=... gateway=..."
-            );
+            if !reached {
+                landfall_log::warn!(
+                    target: self.config.name,
+                    "no DHCP answer yet after {waited} s; is there a DHCP server on this network? \
+                     or give ip=... gateway=..."
+                );
+            }
             client.complain_at = now + COMPLAIN_AFTER;
             DhcpClient::retry_every(&mut self.control.set, client.handle, LATER_RETRY);
         }

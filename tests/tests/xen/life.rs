@@ -1,5 +1,7 @@
 //! Domains that live: little and much memory, the console's input, and what is left when many have gone.
 
+use landfall_tests::http::get;
+use landfall_tests::lab::{Folder, copy_of_workspace};
 use landfall_tests::{XenHost, xen::wait_slowly};
 
 use crate::page;
@@ -19,6 +21,33 @@ fn little_and_much_memory_do() {
         let address = domain.wait_until_it_is_reached();
         assert!(page(address).text().contains("2048"));
     }
+}
+
+/// The book goes through all of it with the other boards.
+#[test]
+fn an_app_that_new_has_made_is_a_guest() {
+    let Some(host) = XenHost::open() else { return };
+    let folder = Folder::elsewhere();
+    copy_of_workspace(folder.path());
+    let board = host.board();
+    let images = folder.path().join("images");
+    let made = images.join(board).display().to_string();
+    for words in [
+        &["new", "greeter"][..],
+        &["build", "greeter", "--board", board, "--output", &made],
+    ] {
+        let mut command = host.lab().supervised(host.lab().tool());
+        command.args(words).current_dir(folder.path());
+        // What all copies have in common is built once.
+        command.env("CARGO_TARGET_DIR", host.lab().shared("new"));
+        let output = command.output().expect("the tool can be started");
+        let said = String::from_utf8_lossy(&output.stderr);
+        assert!(output.status.success(), "{}: {said}", words.join(" "));
+    }
+    let mut domain = host.domain("greeter", "greeter").images(images).create();
+    let address = domain.wait_until_it_is_reached();
+    page(address);
+    assert_eq!(get(address, "/Xen").text(), "Hello, Xen!\n");
 }
 
 #[test]

@@ -80,6 +80,35 @@ fn two_cards_answer_on_both_networks() {
     dom0_gets(&host, "10.77.0.6");
 }
 
+/// Without a router and a DHCP server there are still the addresses of the link.
+#[test]
+fn a_domain_is_reached_by_ipv6() {
+    let Some(host) = XenHost::open() else { return };
+    let mut domain = host
+        .domain("six", "2048")
+        .bridges(&["xenbr2"])
+        .arguments(&["ip=off"])
+        .create();
+    let line = domain.wait_for_line("(this link only)");
+    let address = line
+        .split_once("net: address ")
+        .and_then(|(_, rest)| rest.split_once('/'))
+        .map(|(address, _)| address.to_owned());
+    let address = address.unwrap_or_else(|| panic!("no address in {line:?}"));
+    let get = format!(
+        "timeout 5 bash -c 'exec 3<>/dev/tcp/{address}%xenbr2/8080 && \
+         printf \"GET /metrics HTTP/1.1\\r\\nHost: dom0\\r\\nConnection: close\\r\\n\\r\\n\" >&3 && cat <&3'"
+    );
+    wait_slowly("metrics over IPv6, seen from dom0", || {
+        let asked = format!("{get} | grep -q '^landfall_build_info.*app=.2048'");
+        host.succeeds(&asked).then_some(())
+    });
+    // The checksums of its own frames are its own affair, and none was wrong on the way.
+    let wrong = format!("{get} | grep '^landfall_.*dropped.*checksum'");
+    let counted = host.shell(&wrong);
+    assert!(counted.trim().ends_with(" 0"), "{counted}");
+}
+
 /// netback, dom0's half of a network card (drivers/net/xen-netback of Linux).
 const NETBACK: &str = "/sys/bus/xen-backend/drivers/vif";
 
