@@ -21,6 +21,8 @@ pub(crate) struct Compilers {
     wasm: Option<WasmToolchain>,
     /// Whether images log by defmt.
     defmt: bool,
+    /// Features of the crate `landfall` that images have besides their app's.
+    parts: Vec<String>,
 }
 
 /// Whether an absent compiler for WebAssembly is worth fetching.
@@ -41,12 +43,18 @@ impl Compilers {
             found: Vec::new(),
             wasm: None,
             defmt: false,
+            parts: Vec::new(),
         }
     }
 
     /// Has images log by defmt, or not.
     pub(crate) fn with_defmt(self, defmt: bool) -> Self {
         Self { defmt, ..self }
+    }
+
+    /// Gives images these features of the crate `landfall`, besides those that their apps ask for.
+    pub(crate) fn with_parts(self, parts: Vec<String>) -> Self {
+        Self { parts, ..self }
     }
 
     /// The compiler for `target`.
@@ -116,6 +124,9 @@ impl Compilers {
             command
                 .arg("--features")
                 .arg(format!("landfall-board/{feature}"));
+        }
+        for part in &self.parts {
+            command.arg("--features").arg(format!("landfall/{part}"));
         }
         if self.defmt {
             // By the crate's script the texts get a place beside the image's memory.

@@ -183,6 +183,26 @@ impl Workspace {
         self.packages().any(|package| package.name.as_str() == name)
     }
 
+    /// The parts of the runtime that apps choose among: the features of the crate `landfall`.
+    pub(crate) fn parts(&self) -> Vec<String> {
+        let runtime = self
+            .packages()
+            .find(|package| package.name.as_str() == "landfall");
+        let features = runtime.map(|package| package.features.keys().cloned());
+        // How lines are logged is a switch of the build.
+        let parts = features.into_iter().flatten();
+        parts.filter(|name| name != "defmt").collect()
+    }
+
+    /// Checks that the runtime has such parts.
+    pub(crate) fn check_parts(&self, parts: &[String]) -> Result<()> {
+        let known = self.parts();
+        for name in parts {
+            pick("part", known.clone(), |part| part, name)?;
+        }
+        Ok(())
+    }
+
     /// The folder of an app's `Cargo.toml`.
     pub(crate) fn folder(&self, app: &App) -> Option<&Path> {
         let package = self

@@ -312,6 +312,9 @@ impl Inner {
                 .poll_egress(now, &mut outlet, &mut endpoint.set);
         }
         let result = loop {
+            if outlet.full {
+                break Sent::DeviceFull;
+            }
             match self.interface.poll_at(now, &endpoint.set) {
                 Some(at) if at <= now => {}
                 next => break Sent::All(next),
@@ -325,9 +328,6 @@ impl Inner {
             steps += 1;
             self.interface
                 .poll_egress(now, &mut outlet, &mut endpoint.set);
-            if outlet.full {
-                break Sent::DeviceFull;
-            }
         };
         let meter = outlet.meter;
         // Asked for a frame and sent no packet: the neighbour's hardware address is missing.

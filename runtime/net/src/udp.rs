@@ -8,7 +8,7 @@ use edge_nal::UdpSplitMulticast;
 use edge_nal::{MulticastV4, MulticastV6, Readable, UdpReceive, UdpSend, UdpSplit};
 use embassy_net_driver::TxToken;
 use embedded_io_async::ErrorType;
-use smoltcp::socket::udp::{self, PacketBuffer, PacketMetadata, RecvError, SendError};
+use smoltcp::socket::udp::{self, PacketBuffer, PacketMetadata, RecvError, SendError, UdpMetadata};
 use smoltcp::wire::IpEndpoint;
 
 use crate::admission::buffer;
@@ -214,7 +214,7 @@ impl UdpSocket {
         data: &[u8],
         remote: SocketAddr,
     ) -> Poll<Result<(), Error>> {
-        let endpoint = self.stack.with(|inner| {
+        let to = self.stack.with(|inner| {
             let peer = inner.reachable(remote)?;
             let headers = if remote.is_ipv4() { HEADERS } else { HEADERS_6 };
             let limit =
@@ -222,10 +222,12 @@ impl UdpSocket {
             if data.len() > limit {
                 Err(Error::DatagramTooLong(limit))
             } else {
-                Ok(peer)
+                let mut to = UdpMetadata::from(peer);
+                to.local_address = inner.source(peer.addr);
+                Ok(to)
             }
         })?;
-        let sent = self.with(|socket| match socket.send_slice(data, endpoint) {
+        let sent = self.with(|socket| match socket.send_slice(data, to) {
             Ok(()) => Poll::Ready(Ok(())),
             Err(SendError::Unaddressable) => Poll::Ready(Err(Error::InvalidAddress(remote))),
             Err(SendError::BufferFull) => {

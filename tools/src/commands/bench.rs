@@ -5,6 +5,7 @@
 
 mod boot;
 mod load;
+mod parts;
 mod process;
 mod size;
 mod subject;
@@ -13,7 +14,7 @@ mod xen;
 
 use std::process::ExitCode;
 
-use anyhow::Result;
+use anyhow::{Context, Result};
 
 use self::subject::Subject;
 use self::table::{Table, grouped};
@@ -49,6 +50,7 @@ const DIRECTIONS: [(&str, Option<&str>); 2] = [
     cargo landfall bench --board xenvm      as guests of Xen\n  \
     cargo landfall bench --board virt-armv7 --quick\n  \
     cargo landfall bench hello --board unix --quick\n  \
+    cargo landfall bench hello --parts      what each part of the runtime costs in an image\n  \
     cargo landfall bench > measured.md      keep the table")]
 pub(crate) struct Arguments {
     /// The apps to measure [default: all]
@@ -59,6 +61,9 @@ pub(crate) struct Arguments {
     /// Shorter runs: figures that scatter more
     #[arg(long)]
     quick: bool,
+    /// Only what each part of the runtime, that is each feature of the crate landfall, adds to one app
+    #[arg(long, conflicts_with = "quick")]
+    parts: bool,
 }
 
 /// How long and how often things are measured.
@@ -101,6 +106,11 @@ pub(crate) fn run(arguments: &Arguments) -> Result<ExitCode> {
             .collect::<Result<_>>()?,
     };
     let board = workspace.board(&arguments.board)?;
+    if arguments.parts {
+        let app = apps.first().context("there is an app")?;
+        print!("{}", parts::measure(&workspace, &board, app)?);
+        return Ok(ExitCode::SUCCESS);
+    }
     let table = match (board.cpu(), board.loader) {
         (None, _) => process::measure(&workspace, &board, apps, effort)?,
         (Some(cpu), Some(Loader::Xl)) => xen::measure(&workspace, &board, cpu, apps, effort)?,

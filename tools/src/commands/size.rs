@@ -27,6 +27,7 @@ const NAMELESS: &str = "(without a name)";
 #[command(after_help = "Examples:\n  \
     cargo landfall size hello                        the image for board virt\n  \
     cargo landfall size 2048 --board cubieboard2 --largest 20\n  \
+    cargo landfall size hello --with ipv6,mdns       what it would be with these parts of the runtime\n  \
     cargo landfall size 2048 --json                  for a script that watches")]
 pub(crate) struct Arguments {
     /// The app, as `cargo landfall apps` lists it
@@ -34,6 +35,9 @@ pub(crate) struct Arguments {
     /// The board, as `cargo landfall boards` lists it
     #[arg(long, default_value = "virt")]
     board: String,
+    /// Give it these features of the crate landfall, besides its own
+    #[arg(long, value_name = "PARTS", value_delimiter = ',')]
+    with: Vec<String>,
     /// Show so many of the largest functions and constants, too
     #[arg(long, value_name = "COUNT", default_value_t = 0)]
     largest: usize,
@@ -81,8 +85,15 @@ pub(crate) fn run(arguments: &Arguments) -> Result<ExitCode> {
             board.name
         );
     }
-    let folder = build::images_folder(&workspace, &board);
-    let image = build::build(&mut Compilers::new(&workspace), &app, &board, &folder)?;
+    workspace.check_parts(&arguments.with)?;
+    // An image with other parts does not take the place of the app's.
+    let apart = tempfile::tempdir()?;
+    let folder = match arguments.with.is_empty() {
+        true => build::images_folder(&workspace, &board),
+        false => apart.path().to_owned(),
+    };
+    let mut compilers = Compilers::new(&workspace).with_parts(arguments.with.clone());
+    let image = build::build(&mut compilers, &app, &board, &folder)?;
     let elf =
         std::fs::read(&image.elf).with_context(|| format!("cannot read {}", shown(&image.elf)))?;
     let content = Content::of(&elf, image.bytes, arguments.largest)

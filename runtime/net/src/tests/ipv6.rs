@@ -223,6 +223,44 @@ fn a_routers_prefix_makes_an_address_that_lives_as_long_as_it_is_advertised() {
     // In another run: the hour of simulated time ends one.
 }
 
+/// To a network that has nothing in common with ours a host sends from its address beyond the link all the
+/// same.
+#[test]
+fn other_networks_hear_from_the_address_that_they_can_answer() {
+    for far in [
+        Ipv6Addr::new(0xfd00, 0, 0, 1, 0, 0, 0, 9),
+        Ipv6Addr::new(0x2a00, 0x1450, 0, 0, 0, 0, 0, 9),
+    ] {
+        let (world, wire, server, _) = pair();
+        world.run(async move {
+            clock::sleep_ms(2000).await;
+            let prefix = Ipv6Addr::new(0x2a00, 1, 2, 3, 0, 0, 0, 0);
+            advertise(&wire, Advertised { prefix, ..GOOD });
+            let own = server.wait_address().await;
+            let to = SocketAddr::from((far, 53));
+            let socket = server.bind_udp(0).unwrap();
+            wire.record();
+            socket.send_to(b"a question", to).await.unwrap();
+            clock::sleep_ms(10).await;
+            // The router tells where it is, and gets the datagram.
+            let mut advert = std::vec![136, 0, 0, 0, 0x60, 0, 0, 0];
+            advert.extend(ROUTER.octets());
+            advert.extend([2, 1]);
+            advert.extend(ROUTERS_HARDWARE);
+            wire.inject(0, &frame(ROUTER, on_link(0), 255, &advert));
+            clock::sleep_ms(3000).await;
+            let record = wire.recorded();
+            let sent = record
+                .iter()
+                .find(|it| it[12..14] == [0x86, 0xdd] && it[20] == 17);
+            let sent = sent.expect("the datagram");
+            assert_eq!(sent[..6], ROUTERS_HARDWARE);
+            let from = Ipv6Addr::from(*sent[22..38].first_chunk::<16>().unwrap());
+            assert_eq!(IpAddr::V6(from), own, "to {far}");
+        });
+    }
+}
+
 #[test]
 fn an_address_that_ends_ends_its_connections() {
     let (world, wire, server, client) = pair();
