@@ -177,16 +177,6 @@ impl Ipv6 {
         self.router()
     }
 
-    /// Returns the address to send from: one of the link to those of the link, and to others the one that has
-    /// most in common with them (RFC 6724, 5, rules 2 and 8). smoltcp's own choice takes a host of another
-    /// network for one of the link when neither has anything in common with it.
-    pub(crate) fn source(&self, to: Ipv6Addr) -> Option<Ipv6Addr> {
-        let near = to.is_unicast_link_local() || to.is_multicast();
-        let own = self.ours().map(|own| own.cidr.address());
-        own.filter(|own| own.is_unicast_link_local() == near)
-            .max_by_key(|own| (own.to_bits() ^ to.to_bits()).leading_zeros())
-    }
-
     /// The link is new: asks for routers once there is an address to ask from.
     pub(crate) fn restart(&mut self) {
         let link = self.own.first();

@@ -415,15 +415,6 @@ impl Inner {
         Ok(IpEndpoint::new(address, remote.port()))
     }
 
-    /// Returns the address from which this host sends to `remote`.
-    pub(crate) fn source(&self, remote: IpAddress) -> Option<IpAddress> {
-        match remote {
-            IpAddress::Ipv4(_) => self.address.map(|own| own.address.into()),
-            #[cfg(feature = "ipv6")]
-            IpAddress::Ipv6(to) => self.ipv6.source(to).map(IpAddress::Ipv6),
-        }
-    }
-
     /// Returns who takes packets for `remote`: itself in our network, the gateway otherwise.
     pub(crate) fn next_hop(&self, remote: IpAddress) -> Option<IpAddress> {
         match remote {

@@ -55,7 +55,8 @@ impl Inner {
             SocketAddr::V4(to) => self.address.is_some_and(|own| own.is_broadcast(*to.ip())),
             SocketAddr::V6(_) => false,
         };
-        let own = self.source(peer.addr).ok_or(Error::NoAddress)?;
+        let own = self.interface.get_source_address(&peer.addr);
+        let own = own.ok_or(Error::NoAddress)?;
         if broadcast || peer.addr.is_multicast() {
             return Err(Error::InvalidAddress(remote));
         }

@@ -214,7 +214,7 @@ impl UdpSocket {
         data: &[u8],
         remote: SocketAddr,
     ) -> Poll<Result<(), Error>> {
-        let to = self.stack.with(|inner| {
+        let endpoint = self.stack.with(|inner| {
             let peer = inner.reachable(remote)?;
             let headers = if remote.is_ipv4() { HEADERS } else { HEADERS_6 };
             let limit =
@@ -222,12 +222,10 @@ impl UdpSocket {
             if data.len() > limit {
                 Err(Error::DatagramTooLong(limit))
             } else {
-                let mut to = UdpMetadata::from(peer);
-                to.local_address = inner.source(peer.addr);
-                Ok(to)
+                Ok(peer)
             }
         })?;
-        let sent = self.with(|socket| match socket.send_slice(data, to) {
+        let sent = self.with(|socket| match socket.send_slice(data, endpoint) {
             Ok(()) => Poll::Ready(Ok(())),
             Err(SendError::Unaddressable) => Poll::Ready(Err(Error::InvalidAddress(remote))),
             Err(SendError::BufferFull) => {
