@@ -8,7 +8,7 @@ use edge_nal::UdpSplitMulticast;
 use edge_nal::{MulticastV4, MulticastV6, Readable, UdpReceive, UdpSend, UdpSplit};
 use embassy_net_driver::TxToken;
 use embedded_io_async::ErrorType;
-use smoltcp::socket::udp::{self, PacketBuffer, PacketMetadata, RecvError, SendError, UdpMetadata};
+use smoltcp::socket::udp::{self, PacketBuffer, PacketMetadata, RecvError, SendError};
 use smoltcp::wire::IpEndpoint;
 
 use crate::admission::buffer;
