@@ -238,12 +238,11 @@ fn listeners_are_bounded(address: SocketAddr) {
     wait_until("a place", Duration::from_secs(10), || {
         (open().1 == 200).then_some(())
     });
-    if let Some((before, after)) = before.zip(used()) {
-        assert!(
-            after < before + (128 << 10),
-            "the heap has grown from {before} to {after} bytes"
-        );
-    }
+    // Connections keep their buffers for a moment.
+    let Some(before) = before else { return };
+    wait_until("the memory of those that left", DEADLINE, || {
+        (used()? < before + (128 << 10)).then_some(())
+    });
 }
 
 fn nobody_asks_too_often(address: SocketAddr) {

@@ -262,6 +262,26 @@ fn other_networks_hear_from_the_address_that_they_can_answer() {
 }
 
 #[test]
+fn an_advertisement_that_is_repeated_makes_an_address_live_on() {
+    let (world, wire, server, _) = pair();
+    world.run(async move {
+        clock::sleep_ms(2000).await;
+        let short = Advertised {
+            valid_s: 100,
+            preferred_s: 100,
+            ..GOOD
+        };
+        for _ in 0..5 {
+            advertise(&wire, short);
+            clock::sleep_ms(60_000).await;
+            assert_eq!(server.addresses().len(), 2);
+        }
+        clock::sleep_ms(60_000).await;
+        assert_eq!(server.addresses(), [IpAddr::V6(on_link(0))]);
+    });
+}
+
+#[test]
 fn an_address_that_ends_ends_its_connections() {
     let (world, wire, server, client) = pair();
     world.run(async move {
@@ -295,6 +315,8 @@ fn an_address_that_somebody_has_is_not_taken() {
     let (late, spawner) = (wire.clone(), world.clone());
     world.run(async move {
         assert_eq!(first.wait_address().await, address);
+        // What the first has asked is long past.
+        while late.take(1).is_some() {}
         let second = start(&spawner, &late, 1, fixed(address));
         clock::sleep_ms(5000).await;
         assert_eq!(second.addresses(), [IpAddr::V6(on_link(1))]);
