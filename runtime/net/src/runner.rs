@@ -75,11 +75,12 @@ impl<D: Driver> Runner<D> {
             if up {
                 inner.announce(device, cx);
             }
+            let more_in = inner.receive(device, cx, now);
+            // What was received may have to be answered.
             #[cfg(feature = "ipv6")]
             let soonest = up.then(|| inner.ipv6_poll(device, cx, now)).flatten();
             #[cfg(not(feature = "ipv6"))]
             let soonest = None;
-            let more_in = inner.receive(device, cx, now);
             let more_out = inner.send(device, cx, now);
             // The device wakes this task when it has a frame or room; the rest is for us to ask.
             if more_in || more_out {
