@@ -129,7 +129,8 @@ fn an_idle_process_uses_no_cpu() {
     let before = cpu_ticks(process.pid());
     std::thread::sleep(std::time::Duration::from_secs(3));
     let used = cpu_ticks(process.pid()) - before;
-    assert!(used <= 2, "{used} ticks of 10 ms in 3 s");
+    // Whoever polls in a loop uses them all.
+    assert!(used <= 15, "{used} ticks of 10 ms in 3 s");
     process.assert_well();
 }
 
