@@ -9,16 +9,18 @@ use object::{Object, ObjectSection};
 use yaxpeax_arch::{Decoder, U8Reader};
 use yaxpeax_arm::armv7::{InstDecoder, Instruction, Opcode, Operand};
 
-const BOARDS: [&str; 2] = ["virt-armv7", "cubieboard2"];
-const APPS: [&str; 4] = ["2048", "hello", "crash", "share"];
+const IMAGES: [(&str, &[&str]); 2] = [
+    ("virt-armv7", &["2048", "hello", "crash", "network"]),
+    ("cubieboard2", &["2048", "hello", "crash", "share"]),
+];
 
 /// The address of an access in a function that is not part of the image (`.cargo/config.toml`).
 const LEFT_OUT: u32 = u32::MAX;
 
 fn each_image(mut check: impl FnMut(&str, &object::File<'_>)) {
     let Some(lab) = Lab::open() else { return };
-    for board in BOARDS {
-        for app in APPS {
+    for (board, apps) in IMAGES {
+        for app in apps {
             let data = std::fs::read(lab.elf(app, board)).expect("it was built");
             let file = object::File::parse(&*data).expect("an ELF file");
             check(&format!("{app} for {board}"), &file);
