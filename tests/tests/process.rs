@@ -94,6 +94,8 @@ fn the_link_is_the_taps() {
     let [ip, gateway] = namespace.place();
     let mut process = lab.process_on(&namespace, "hello", &[&ip, &gateway]);
     let address = process.wait_for_its_address();
+    // The kernel drops frames until it has said that the link is up, which it does in its own time.
+    assert_eq!(namespace.run(|| get(address, "/")).text(), "hello\n");
     namespace.set_tap(&["down"]);
     process.wait_for_line("the network link is down");
     namespace.set_tap(&["up"]);
