@@ -1,14 +1,16 @@
 //! Puts the linker script where the linker looks for it: `.cargo/config.toml` links every image with
 //! `-Timage.ld`.
 
-use std::{env, path::PathBuf};
+use std::{env, fs, path::PathBuf};
 
 fn main() {
     println!("cargo::rerun-if-changed=src/image.ld");
     let os = env::var("CARGO_CFG_TARGET_OS").expect("cargo sets it for build scripts");
     if os == "none" {
-        let folder = env::var_os("CARGO_MANIFEST_DIR").expect("cargo sets it");
-        let scripts = PathBuf::from(folder).join("src");
-        println!("cargo::rustc-link-search=native={}", scripts.display());
+        // A copy: of this folder cargo knows when the workspace has moved.
+        let folder = PathBuf::from(env::var_os("OUT_DIR").expect("cargo sets it"));
+        fs::copy("src/image.ld", folder.join("image.ld"))
+            .expect("the script is there, and room for a copy");
+        println!("cargo::rustc-link-search=native={}", folder.display());
     }
 }
