@@ -360,4 +360,6 @@ fn the_parts_of_an_image_add_up() {
     }
     let console = fails(&lab, &["size", "hello", "--board", "unix"]);
     assert!(console.contains("add --board virt"), "{console}");
+    let console = fails(&lab, &["size", "hello", "--with", "ipv4"]);
+    assert!(console.contains("known parts: dns, ipv6, "), "{console}");
 }
