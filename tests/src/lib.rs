@@ -31,3 +31,20 @@ pub use network::Namespace;
 pub use sshd::Sshd;
 pub use wait::{DEADLINE, wait_until};
 pub use xen::XenHost;
+
+/// Declares tests, each once for the machine of each CPU: functions that take the board's name.
+#[macro_export]
+macro_rules! on_each_machine {
+    ($($name:ident)+) => {
+        $crate::on_each_machine! { virt "virt": $($name)+ }
+        $crate::on_each_machine! { virt_armv7 "virt-armv7": $($name)+ }
+    };
+    ($module:ident $board:literal: $($name:ident)+) => {
+        mod $module {
+            $(#[test]
+            fn $name() {
+                super::$name($board);
+            })+
+        }
+    };
+}

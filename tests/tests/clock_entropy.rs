@@ -3,29 +3,13 @@
 
 #![forbid(unsafe_code)]
 
-use landfall_tests::{Guest, Lab, http};
+use landfall_tests::{Guest, Lab, http, on_each_machine};
 use std::net::{Ipv4Addr, SocketAddr, UdpSocket};
 use std::process::Command;
 use std::sync::{Arc, Mutex};
 use std::time::{SystemTime, UNIX_EPOCH};
 
-/// Declares each test once for each board.
-macro_rules! on_each_board {
-    ($($name:ident)+) => {
-        on_each_board! { virt "virt": $($name)+ }
-        on_each_board! { virt_armv7 "virt-armv7": $($name)+ }
-    };
-    ($module:ident $board:literal: $($name:ident)+) => {
-        mod $module {
-            $(#[test]
-            fn $name() {
-                super::$name($board);
-            })+
-        }
-    };
-}
-
-on_each_board! {
+on_each_machine! {
     without_a_source_of_entropy_a_machine_says_so_loudly
     a_seed_in_the_device_tree_is_a_good_source
     a_virtio_device_is_a_good_source

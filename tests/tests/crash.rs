@@ -3,28 +3,12 @@
 #![forbid(unsafe_code)]
 
 use landfall_tests::guest::Machine;
-use landfall_tests::{Guest, Lab};
+use landfall_tests::{Guest, Lab, on_each_machine};
 
 /// The exit code of a panic or exception.
 const CRASHED: i32 = 101;
 
-/// Declares each test once for each board.
-macro_rules! on_each_board {
-    ($($name:ident)+) => {
-        on_each_board! { virt "virt": $($name)+ }
-        on_each_board! { virt_armv7 "virt-armv7": $($name)+ }
-    };
-    ($module:ident $board:literal: $($name:ident)+) => {
-        mod $module {
-            $(#[test]
-            fn $name() {
-                super::$name($board);
-            })+
-        }
-    };
-}
-
-on_each_board! {
+on_each_machine! {
     a_guest_that_returns_ends_well
     copies_of_all_lengths_are_right
     an_error_is_printed_and_ends_with_one

@@ -154,16 +154,26 @@ fn a_configured_ipv6_address_serves(
     guest.assert_well();
 }
 
+/// 2048 without IPv6, whose lease is renewed after two seconds and rebound after five.
+fn with_a_short_lease(
+    lab: &Lab,
+    namespace: &Namespace,
+    board: Board,
+    server: &mut Dnsmasq<'_>,
+) -> Guest {
+    server.reserved.push((GUEST_MAC, GUEST));
+    server.renewal_seconds = Some((2, 5));
+    server.start();
+    board.start(lab, namespace, "2048", &["ip6=off"])
+}
+
 fn a_lease_is_renewed_under_an_open_connection(
     lab: &Lab,
     namespace: &Namespace,
     board: Board,
     mut server: Dnsmasq<'_>,
 ) {
-    server.reserved.push((GUEST_MAC, GUEST));
-    server.renewal_seconds = Some((2, 5));
-    server.start();
-    let mut guest = board.start(lab, namespace, "2048", &["ip6=off"]);
+    let mut guest = with_a_short_lease(lab, namespace, board, &mut server);
     let address = guest.wait_for_its_address();
     let acknowledged = |server: &mut Dnsmasq<'_>, times: usize| {
         wait_until("renewals", DEADLINE, || {
@@ -195,10 +205,7 @@ fn another_subnet_is_followed(
     board: Board,
     mut server: Dnsmasq<'_>,
 ) {
-    server.reserved.push((GUEST_MAC, GUEST));
-    server.renewal_seconds = Some((2, 5));
-    server.start();
-    let mut guest = board.start(lab, namespace, "2048", &["ip6=off"]);
+    let mut guest = with_a_short_lease(lab, namespace, board, &mut server);
     let address = guest.wait_for_its_address();
     let mut old = namespace
         .run(|| Connection::open(address))
