@@ -98,6 +98,11 @@ impl Namespace {
         self.ip(&["address", "replace", address, "dev", TAP, "nodad"]);
     }
 
+    /// Gives this machine one more address, which dnsmasq leaves alone since it is not the tap's.
+    pub fn add_address_beside(&self, address: Ipv4Addr) {
+        self.ip(&["address", "replace", &format!("{address}/32"), "dev", "lo"]);
+    }
+
     /// Sends what is for `network` to the tap.
     pub fn add_route(&self, network: &str) {
         self.ip(&["route", "replace", network, "dev", TAP]);

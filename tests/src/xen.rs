@@ -5,13 +5,17 @@
 
 use std::fmt::Write;
 use std::net::{SocketAddr, SocketAddrV4};
+use std::ops::{Deref, DerefMut};
 use std::path::PathBuf;
 use std::process::{Command, Stdio};
 use std::sync::{Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
 
+use nix::sys::signal::Signal;
+
 use crate::lab::Folder;
-use crate::{DEADLINE, Guest, Lab, skip, wait_until};
+use crate::network::TAP;
+use crate::{DEADLINE, Guest, Lab, Namespace, skip, wait_until};
 
 /// The pause between two questions to dom0, which is emulated and has other things to do.
 const PAUSE: Duration = Duration::from_millis(300);
@@ -25,6 +29,9 @@ pub struct XenHost {
     boards: Vec<String>,
     _turn: MutexGuard<'static, ()>,
 }
+
+/// The bridge to which [`XenHost::join`] joins a tap.
+pub const TAPPED: &str = "xenbr2";
 
 /// The boards whose images the host starts; domains are of the first where a test does not say.
 const BOARDS: &str = "LANDFALL_XEN_BOARDS";
@@ -80,6 +87,13 @@ impl XenHost {
         output.trim().parse().expect("the tool prints an address")
     }
 
+    /// Joins the namespace's tap to bridge [`TAPPED`].
+    pub fn join(&self, namespace: &Namespace) -> Joined {
+        let mut tool = self.lab.command_on(namespace, &["lab", "xen", "tap", TAP]);
+        tool.wait_for_line(&format!("bridge {TAPPED} is on"));
+        Joined(tool)
+    }
+
     /// A domain of `app`'s image. Names are used once, for what a domain has printed is kept by its name.
     pub fn domain<'a>(&'a self, name: &'a str, app: &'a str) -> DomainOptions<'a> {
         DomainOptions {
@@ -90,6 +104,7 @@ impl XenHost {
             images: None,
             memory: 32,
             bridges: vec!["xenbr0"],
+            mac: None,
             arguments: Vec::new(),
             settings: Vec::new(),
         }
@@ -125,6 +140,7 @@ pub struct DomainOptions<'a> {
     images: Option<Lab>,
     memory: u32,
     bridges: Vec<&'a str>,
+    mac: Option<[u8; 6]>,
     arguments: Vec<&'a str>,
     settings: Vec<&'a str>,
 }
@@ -155,6 +171,13 @@ impl<'a> DomainOptions<'a> {
     #[must_use]
     pub fn bridges(mut self, bridges: &[&'a str]) -> Self {
         self.bridges = bridges.to_vec();
+        self
+    }
+
+    /// Gives its first network card this hardware address.
+    #[must_use]
+    pub fn mac(mut self, mac: [u8; 6]) -> Self {
+        self.mac = Some(mac);
         self
     }
 
@@ -234,7 +257,9 @@ impl<'a> DomainOptions<'a> {
             self.arguments.join(" ")
         );
         for (number, bridge) in self.bridges.iter().enumerate() {
-            let mac = mac(self.name, number);
+            let mac = self.mac.filter(|_| number == 0);
+            let mac = mac.unwrap_or_else(|| own_mac(self.name, number));
+            let mac = mac.map(|byte| format!("{byte:02x}")).join(":");
             write!(text, " 'bridge={bridge},mac={mac}',").expect("a string takes all text");
         }
         text + " ]\n" + &self.settings.join("\n") + "\n"
@@ -247,12 +272,25 @@ fn config_in(folder: &Folder) -> String {
 }
 
 /// An address for a domain's network card that no other of the tests has, of those that are Xen's.
-fn mac(name: &str, number: usize) -> String {
+fn own_mac(name: &str, number: usize) -> [u8; 6] {
     let hash = name.bytes().fold(5381u32, |hash, byte| {
         hash.wrapping_mul(33) ^ u32::from(byte)
     });
     let [_, _, high, low] = hash.to_be_bytes();
-    format!("00:16:3e:{number:02x}:{high:02x}:{low:02x}")
+    [0x00, 0x16, 0x3e, number as u8, high, low]
+}
+
+/// A tap on a bridge, for as long as this value lives.
+pub struct Joined(Guest);
+
+impl Drop for Joined {
+    fn drop(&mut self) {
+        // Killed, it would leave the tap there.
+        if !self.0.has_ended() {
+            self.0.signal(Signal::SIGTERM);
+            self.0.wait_for_status();
+        }
+    }
 }
 
 /// A domain. Dropped, it is destroyed.
@@ -263,16 +301,6 @@ pub struct Domain<'a> {
 }
 
 impl Domain<'_> {
-    /// Everything that it has printed.
-    pub fn console(&self) -> String {
-        self.console.console()
-    }
-
-    /// Returns the first line of its console with `needle` in it, as soon as there is one.
-    pub fn wait_for_line(&mut self, needle: &str) -> String {
-        self.console.wait_for_line(needle)
-    }
-
     /// Waits until its console has had `needle` in `count` lines; returns the last of them.
     pub fn wait_for_lines(&mut self, needle: &str, count: usize) -> String {
         let what = format!("{needle:?} for the {count}th time");
@@ -283,15 +311,12 @@ impl Domain<'_> {
         })
     }
 
-    /// Waits until it says where it listens; returns that.
+    /// Waits until it says where it listens; returns that, an address of IPv4.
     pub fn wait_until_it_listens(&mut self) -> SocketAddrV4 {
-        let line = self.wait_for_line("listening on TCP port");
-        let address = line
-            .split_once("http://")
-            .and_then(|(_, rest)| rest.split('/').next());
-        address
-            .and_then(|address| address.parse().ok())
-            .unwrap_or_else(|| panic!("no address in {line:?}"))
+        match self.wait_for_its_address() {
+            SocketAddr::V4(address) => address,
+            SocketAddr::V6(address) => panic!("{address} is of IPv6"),
+        }
     }
 
     /// Waits until it says where it listens; returns where this machine reaches it.
@@ -339,6 +364,21 @@ impl Domain<'_> {
     }
 }
 
+/// What is heard of it: its console.
+impl Deref for Domain<'_> {
+    type Target = Guest;
+
+    fn deref(&self) -> &Guest {
+        &self.console
+    }
+}
+
+impl DerefMut for Domain<'_> {
+    fn deref_mut(&mut self) -> &mut Guest {
+        &mut self.console
+    }
+}
+
 impl Drop for Domain<'_> {
     fn drop(&mut self) {
         // Most have ended by themselves.
@@ -363,8 +403,8 @@ mod tests {
 
     #[test]
     fn addresses_of_cards_differ_by_name_and_number() {
-        assert_eq!(&mac("one", 1)[..12], "00:16:3e:01:");
-        assert_ne!(mac("one", 0), mac("two", 0));
-        assert_ne!(mac("one", 0), mac("one", 1));
+        assert_eq!(own_mac("one", 1)[..4], [0x00, 0x16, 0x3e, 1]);
+        assert_ne!(own_mac("one", 0), own_mac("two", 0));
+        assert_ne!(own_mac("one", 0), own_mac("one", 1));
     }
 }

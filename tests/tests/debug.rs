@@ -7,7 +7,7 @@ use std::path::Path;
 use landfall_tests::http::get;
 use landfall_tests::lab::{free_port, has_program};
 use landfall_tests::network::{GUEST, GUEST_MAC, TAP};
-use landfall_tests::{Guest, Lab, Namespace, skip};
+use landfall_tests::{Guest, Lab, Namespace, XenHost, skip};
 use nix::sys::signal::Signal;
 
 /// Where `hello` asks for the network, as gdb takes and prints it.
@@ -178,6 +178,42 @@ fn qemus_frames_are_kept() {
         guest.wait_until_open();
         assert_conversation(&finish(guest, &file), &GUEST_MAC);
     }
+}
+
+/// From dom0, at the guest's vif: the first frames are there, too.
+#[test]
+fn frames_of_a_guest_of_xen_are_kept() {
+    let Some(host) = XenHost::open() else { return };
+    let folder = host.lab().folder();
+    let file = folder.path().join("xen.pcap");
+    let name = file.display().to_string();
+    let board = host.board();
+    let words = [
+        "trace", "hello", "--board", board, "--port", "0", "--output", &name,
+    ];
+    let mut guest = host.lab().command(&words);
+    guest.wait_until_open();
+    let line = guest.wait_for_line("network card: vif 0, ");
+    let frames = finish(guest, &file);
+    let mac = mac_in(&line);
+    assert_conversation(&frames, &mac);
+    let asks_for_an_address = |frame: &Vec<u8>| {
+        // To UDP port 67 (RFC 2131, 4.1), behind the headers of Ethernet and IPv4.
+        frame[6..].starts_with(&mac) && frame.get(36..38) == Some(&[0, 67])
+    };
+    assert!(frames.iter().any(asks_for_an_address), "no DHCP");
+}
+
+/// The hardware address in a line of the boot log.
+fn mac_in(line: &str) -> [u8; 6] {
+    let bytes = line.split([' ', ',']).find_map(|word| {
+        let bytes: Result<Vec<u8>, _> = word
+            .split(':')
+            .map(|it| u8::from_str_radix(it, 16))
+            .collect();
+        bytes.ok()?.try_into().ok()
+    });
+    bytes.unwrap_or_else(|| panic!("no address in {line:?}"))
 }
 
 #[test]

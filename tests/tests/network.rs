@@ -1,15 +1,20 @@
 //! What the network gives an app and what it takes: addresses of both kinds, names, groups. Against Linux's own IP
-//! stack and dnsmasq, in a network namespace; the app in a process and on the machines.
+//! stack and dnsmasq, in a network namespace; the app in a process, on the machines, and as a guest of Xen, whose
+//! bridge is joined to the namespace's tap.
 
 #![forbid(unsafe_code)]
 
 use std::net::{IpAddr, Ipv4Addr, Ipv6Addr, SocketAddr, SocketAddrV6, UdpSocket};
+use std::ops::{Deref, DerefMut};
 use std::time::Duration;
 
 use landfall_tests::dnsmasq::{HOST_IPV6, Ipv6};
 use landfall_tests::http::get;
 use landfall_tests::network::{GUEST, GUEST_MAC, HOST, ping};
-use landfall_tests::{Connection, DEADLINE, Dnsmasq, Guest, Lab, Namespace, skip, wait_until};
+use landfall_tests::xen::{Domain, TAPPED};
+use landfall_tests::{
+    Connection, DEADLINE, Dnsmasq, Guest, Lab, Namespace, XenHost, skip, wait_until,
+};
 
 /// The guest's address in the prefix of [`HOST_IPV6`], made of its hardware address (RFC 4291, appendix A).
 const GUEST_IPV6: Ipv6Addr = Ipv6Addr::new(0xfd77, 0, 0, 0, 0x5054, 0x00ff, 0xfe12, 0x3456);
@@ -19,10 +24,37 @@ const ORDERS: u16 = 7000;
 const MDNS: (Ipv4Addr, u16) = (Ipv4Addr::new(224, 0, 0, 251), 5353);
 
 /// Where the app runs.
-#[derive(Clone, Copy, Debug)]
-enum Board {
+#[derive(Clone, Copy)]
+enum Board<'a> {
     Unix,
     Machine(&'static str),
+    Xen(&'a XenHost),
+}
+
+/// An app that runs.
+enum Running<'a> {
+    Here(Guest),
+    Domain(Domain<'a>),
+}
+
+impl Deref for Running<'_> {
+    type Target = Guest;
+
+    fn deref(&self) -> &Guest {
+        match self {
+            Self::Here(guest) => guest,
+            Self::Domain(domain) => domain,
+        }
+    }
+}
+
+impl DerefMut for Running<'_> {
+    fn deref_mut(&mut self) -> &mut Guest {
+        match self {
+            Self::Here(guest) => guest,
+            Self::Domain(domain) => domain,
+        }
+    }
 }
 
 /// Every test on every board.
@@ -43,6 +75,11 @@ macro_rules! on_each_board {
             fn virt_armv7() {
                 super::on(super::Board::Machine("virt-armv7"), super::$test);
             }
+
+            #[test]
+            fn xen() {
+                super::on_xen(super::$test);
+            }
         }
     )*};
 }
@@ -59,11 +96,17 @@ on_each_board!(
     echo_requests_are_answered,
 );
 
-fn on(board: Board, test: fn(&Lab, &Namespace, Board, Dnsmasq<'_>)) {
+type Test = fn(&Lab, &Namespace, Board<'_>, Dnsmasq<'_>);
+
+fn on(board: Board<'_>, test: Test) {
     let Some(lab) = Lab::open() else { return };
     let namespace = match Namespace::new() {
         Ok(namespace) => namespace,
         Err(why) => return skip(why),
+    };
+    let _joined = match board {
+        Board::Xen(host) => Some(host.join(&namespace)),
+        _ => None,
     };
     match Dnsmasq::new(&lab, &namespace) {
         Ok(server) => test(&lab, &namespace, board, server),
@@ -71,16 +114,32 @@ fn on(board: Board, test: fn(&Lab, &Namespace, Board, Dnsmasq<'_>)) {
     }
 }
 
-impl Board {
+fn on_xen(test: Test) {
+    if let Some(host) = XenHost::open() {
+        on(Board::Xen(&host), test);
+    }
+}
+
+impl<'a> Board<'a> {
     /// Starts `app` on the tap. Without an argument it asks for an address.
-    fn start(self, lab: &Lab, namespace: &Namespace, app: &str, arguments: &[&str]) -> Guest {
+    fn start(
+        self,
+        lab: &Lab,
+        namespace: &Namespace,
+        app: &'a str,
+        arguments: &[&'a str],
+    ) -> Running<'a> {
         match self {
-            Self::Unix => lab.process_on(namespace, app, arguments),
+            Self::Unix => Running::Here(lab.process_on(namespace, app, arguments)),
             Self::Machine(board) => {
                 let machine = lab.machine(app).board(board).dhcp(namespace);
                 let all = arguments.iter();
-                all.fold(machine, |machine, argument| machine.argument(argument))
-                    .start()
+                let machine = all.fold(machine, |machine, argument| machine.argument(argument));
+                Running::Here(machine.start())
+            }
+            Self::Xen(host) => {
+                let domain = host.domain("networked", app).bridges(&[TAPPED]);
+                Running::Domain(domain.mac(GUEST_MAC).arguments(arguments).create())
             }
         }
     }
@@ -107,7 +166,7 @@ fn order(guest: IpAddr, words: &str) -> String {
 fn an_ipv6_only_client_is_served(
     lab: &Lab,
     namespace: &Namespace,
-    board: Board,
+    board: Board<'_>,
     mut server: Dnsmasq<'_>,
 ) {
     server.range = None;
@@ -136,7 +195,7 @@ fn an_ipv6_only_client_is_served(
 fn a_configured_ipv6_address_serves(
     lab: &Lab,
     namespace: &Namespace,
-    board: Board,
+    board: Board<'_>,
     mut server: Dnsmasq<'_>,
 ) {
     server.range = None;
@@ -155,12 +214,12 @@ fn a_configured_ipv6_address_serves(
 }
 
 /// 2048 without IPv6, whose lease is renewed after two seconds and rebound after five.
-fn with_a_short_lease(
+fn with_a_short_lease<'a>(
     lab: &Lab,
     namespace: &Namespace,
-    board: Board,
+    board: Board<'a>,
     server: &mut Dnsmasq<'_>,
-) -> Guest {
+) -> Running<'a> {
     server.reserved.push((GUEST_MAC, GUEST));
     server.renewal_seconds = Some((2, 5));
     server.start();
@@ -170,7 +229,7 @@ fn with_a_short_lease(
 fn a_lease_is_renewed_under_an_open_connection(
     lab: &Lab,
     namespace: &Namespace,
-    board: Board,
+    board: Board<'_>,
     mut server: Dnsmasq<'_>,
 ) {
     let mut guest = with_a_short_lease(lab, namespace, board, &mut server);
@@ -202,7 +261,7 @@ fn a_lease_is_renewed_under_an_open_connection(
 fn another_subnet_is_followed(
     lab: &Lab,
     namespace: &Namespace,
-    board: Board,
+    board: Board<'_>,
     mut server: Dnsmasq<'_>,
 ) {
     let mut guest = with_a_short_lease(lab, namespace, board, &mut server);
@@ -213,11 +272,11 @@ fn another_subnet_is_followed(
     // The same server, in another network.
     server.stop();
     server.forget_leases();
-    namespace.add_address("10.78.0.1/24");
-    let [first, last] = [100, 199].map(|host| Ipv4Addr::new(10, 78, 0, host));
+    namespace.add_address("10.79.0.1/24");
+    let [first, last] = [100, 199].map(|host| Ipv4Addr::new(10, 79, 0, host));
     server.range = Some((first, last));
-    server.router = Some(Ipv4Addr::new(10, 78, 0, 1));
-    let new = Ipv4Addr::new(10, 78, 0, 150);
+    server.router = Some(Ipv4Addr::new(10, 79, 0, 1));
+    let new = Ipv4Addr::new(10, 79, 0, 150);
     server.reserved = vec![(GUEST_MAC, new)];
     server.start();
     guest.wait_for_line(&format!("net: address {new}/24"));
@@ -229,7 +288,7 @@ fn another_subnet_is_followed(
     guest.assert_well();
 }
 
-fn names_are_resolved(lab: &Lab, namespace: &Namespace, board: Board, mut server: Dnsmasq<'_>) {
+fn names_are_resolved(lab: &Lab, namespace: &Namespace, board: Board<'_>, mut server: Dnsmasq<'_>) {
     let (four, six) = (
         Ipv4Addr::new(10, 77, 0, 9),
         Ipv6Addr::new(0xfd77, 0, 0, 0, 0, 0, 0, 9),
@@ -293,7 +352,7 @@ fn name_server(address: Ipv4Addr, answer: u8, after: Duration) {
 fn name_servers_that_fail_and_dawdle_are_borne(
     lab: &Lab,
     namespace: &Namespace,
-    board: Board,
+    board: Board<'_>,
     mut server: Dnsmasq<'_>,
 ) {
     const SERVFAIL: u8 = 2;
@@ -302,7 +361,7 @@ fn name_servers_that_fail_and_dawdle_are_borne(
     server.start();
     let place = namespace.place();
     for host in [3, 4] {
-        namespace.add_address(&format!("10.77.0.{host}/24"));
+        namespace.add_address_beside(Ipv4Addr::new(10, 77, 0, host));
     }
     namespace.run(|| {
         let at = |host| Ipv4Addr::new(10, 77, 0, host);
@@ -394,7 +453,7 @@ fn claim_the_name(name: &str, ready: &std::sync::mpsc::Sender<()>) {
 fn others_find_it_by_its_name(
     lab: &Lab,
     namespace: &Namespace,
-    board: Board,
+    board: Board<'_>,
     _server: Dnsmasq<'_>,
 ) {
     let place = namespace.place();
@@ -420,7 +479,7 @@ fn others_find_it_by_its_name(
 fn datagrams_to_a_group_arrive(
     lab: &Lab,
     namespace: &Namespace,
-    board: Board,
+    board: Board<'_>,
     _server: Dnsmasq<'_>,
 ) {
     let place = namespace.place();
@@ -455,7 +514,7 @@ fn datagrams_to_a_group_arrive(
 fn echo_requests_are_answered(
     lab: &Lab,
     namespace: &Namespace,
-    board: Board,
+    board: Board<'_>,
     mut server: Dnsmasq<'_>,
 ) {
     server.ipv6 = Some(Ipv6::Advertised);

@@ -65,18 +65,19 @@ fn packets_of(device: &str) -> Result<OwnedFd> {
     let packets = (AddressFamily::Packet, SockType::Raw, SockProtocol::EthAll);
     let socket = socket(packets.0, packets.1, SockFlag::SOCK_CLOEXEC, packets.2)
         .context("a packet socket needs root")?;
-    let address = link(device)?.with_context(|| {
-        format!("there is no network device {device}; as root: ip tuntap add dev {device} mode tap")
-    })?;
-    bind(socket.as_raw_fd(), &address)?;
+    bind(socket.as_raw_fd(), &network_device(device)?)?;
     setsockopt(&socket, ReceiveTimeout, &TimeVal::milliseconds(TICK_MS))?;
     Ok(socket)
 }
 
-fn link(device: &str) -> Result<Option<LinkAddr>> {
-    Ok(getifaddrs()?
-        .filter(|interface| interface.interface_name == device)
-        .find_map(|interface| interface.address?.as_link_addr().copied()))
+/// Finds a network device of this machine by its name.
+pub(crate) fn network_device(name: &str) -> Result<LinkAddr> {
+    getifaddrs()?
+        .filter(|interface| interface.interface_name == name)
+        .find_map(|interface| interface.address?.as_link_addr().copied())
+        .with_context(|| {
+            format!("there is no network device {name}; as root: ip tuntap add dev {name} mode tap")
+        })
 }
 
 fn create(file: &Path) -> Result<PcapWriter<File>> {
@@ -147,7 +148,8 @@ mod tests {
 
     #[test]
     fn a_device_that_is_not_there_is_named() {
-        assert!(link("lo").expect("Linux lists them").is_some());
-        assert!(link("no-such-tap").expect("Linux lists them").is_none());
+        assert!(network_device("lo").is_ok());
+        let error = network_device("no-such-tap").expect_err("there is none");
+        assert!(error.to_string().contains("no-such-tap"), "{error}");
     }
 }

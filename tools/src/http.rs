@@ -25,12 +25,7 @@ impl Status {
 
 /// Asks `address` for `/` once; returns the status line of an HTTP answer.
 pub(crate) fn get(address: SocketAddr, patience: Duration) -> Result<Status> {
-    let mut stream = TcpStream::connect_timeout(&address, patience)?;
-    stream.set_read_timeout(Some(patience))?;
-    stream.set_write_timeout(Some(patience))?;
-    // In one piece, as browsers send it: some servers answer the first packet and close.
-    let request = format!("GET / HTTP/1.1\r\nHost: {address}\r\nConnection: close\r\n\r\n");
-    stream.write_all(request.as_bytes())?;
+    let mut stream = ask(address, patience)?;
     let mut answer = Vec::new();
     let mut buffer = [0; 1024];
     while !answer.contains(&b'\n') && answer.len() < 4096 {
@@ -40,6 +35,31 @@ pub(crate) fn get(address: SocketAddr, patience: Duration) -> Result<Status> {
         }
     }
     status(&answer)
+}
+
+/// Asks `address` for `/` once; returns a short text that it answers with.
+pub(crate) fn text(address: SocketAddr, patience: Duration) -> Result<String> {
+    let mut answer = String::new();
+    let mut stream = ask(address, patience)?.take(4096);
+    stream.read_to_string(&mut answer)?;
+    let status = status(answer.as_bytes())?;
+    ensure!(status.is_ok(), "{}", status.0);
+    let text = answer.split_once("\r\n\r\n");
+    Ok(text
+        .context("the answer has no end of its head")?
+        .1
+        .to_owned())
+}
+
+/// Connects and asks.
+fn ask(address: SocketAddr, patience: Duration) -> Result<TcpStream> {
+    let mut stream = TcpStream::connect_timeout(&address, patience)?;
+    stream.set_read_timeout(Some(patience))?;
+    stream.set_write_timeout(Some(patience))?;
+    // In one piece, as browsers send it: some servers answer the first packet and close.
+    let request = format!("GET / HTTP/1.1\r\nHost: {address}\r\nConnection: close\r\n\r\n");
+    stream.write_all(request.as_bytes())?;
+    Ok(stream)
 }
 
 fn status(answer: &[u8]) -> Result<Status> {

@@ -1,11 +1,13 @@
 //! QEMU's control socket (QMP): JSON lines, one answer for each command, events in between.
 
-use std::io::{BufRead, BufReader, Write};
+use std::io::{BufRead, BufReader, IoSlice, Write};
+use std::os::fd::{AsRawFd, BorrowedFd};
 use std::os::unix::net::UnixStream;
 use std::path::Path;
 use std::time::{Duration, Instant};
 
-use anyhow::{Context, Result, bail};
+use anyhow::{Context, Result, bail, ensure};
+use nix::sys::socket::{ControlMessage, MsgFlags, sendmsg};
 use serde_json::{Value, json};
 
 /// How long QEMU may take for an answer.
@@ -51,16 +53,43 @@ impl Qmp {
         self.request(command, &json!({ "execute": command }))
     }
 
+    /// Runs a command with `arguments`, an object, and returns its result.
+    pub(crate) fn execute_with(&mut self, command: &str, arguments: &Value) -> Result<Value> {
+        let request = json!({ "execute": command, "arguments": arguments });
+        self.request(command, &request)
+    }
+
+    /// Gives QEMU a file, which later commands call `name`.
+    pub(crate) fn hand_over(&mut self, file: BorrowedFd<'_>, name: &str) -> Result<()> {
+        const COMMAND: &str = "getfd";
+        let request = json!({ "execute": COMMAND, "arguments": { "fdname": name } });
+        let line = format!("{request}\n");
+        // The file comes with the bytes that ask for it (unix(7), SCM_RIGHTS): they are few, and go at once.
+        let sent = sendmsg::<()>(
+            self.stream.get_ref().as_raw_fd(),
+            &[IoSlice::new(line.as_bytes())],
+            &[ControlMessage::ScmRights(&[file.as_raw_fd()])],
+            MsgFlags::empty(),
+            None,
+        )?;
+        ensure!(sent == line.len(), "QEMU's control socket is full");
+        self.answer(COMMAND).map(drop)
+    }
+
     /// Runs a line of QEMU's monitor for humans, for what QMP itself has no command; returns what it prints.
     pub(crate) fn monitor(&mut self, line: &str) -> Result<String> {
-        const COMMAND: &str = "human-monitor-command";
-        let request = json!({ "execute": COMMAND, "arguments": { "command-line": line } });
-        let answer = self.request(COMMAND, &request)?;
+        let arguments = json!({ "command-line": line });
+        let answer = self.execute_with("human-monitor-command", &arguments)?;
         Ok(answer.as_str().unwrap_or_default().to_owned())
     }
 
     fn request(&mut self, command: &str, request: &Value) -> Result<Value> {
         writeln!(self.stream.get_mut(), "{request}")?;
+        self.answer(command)
+    }
+
+    /// Waits for the answer to a command.
+    fn answer(&mut self, command: &str) -> Result<Value> {
         loop {
             let mut answer = self.line()?;
             if let Some(error) = answer.get("error") {

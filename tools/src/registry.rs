@@ -49,6 +49,16 @@ impl Board {
         self.target.as_deref().and_then(Cpu::of_target)
     }
 
+    /// Returns the CPU, or says that this is no machine.
+    pub(crate) fn machine(&self) -> Result<Cpu> {
+        self.cpu().with_context(|| {
+            format!(
+                "board {} makes a program of this machine, not an image: add --board virt",
+                self.name
+            )
+        })
+    }
+
     /// The file name of an app's image.
     pub(crate) fn image_file(&self, app: &App) -> String {
         match self.cpu() {

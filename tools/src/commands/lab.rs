@@ -3,6 +3,7 @@
 mod guest;
 mod logs;
 mod machine;
+mod tap;
 
 use std::path::PathBuf;
 use std::process::ExitCode;
@@ -31,8 +32,8 @@ enum Kind {
 /// The lab boots once and then serves many guests. Xen, dom0's kernel and the tools are Debian's packages,
 /// which are fetched but not installed. Guests go on one of three bridges: xenbr0 (QEMU's network: DHCP,
 /// and ports of this machine can be forwarded to guests), xenbr1 (dom0 is 10.77.0.1 and serves DHCP),
-/// xenbr2 (dom0 is 10.78.0.1, no DHCP). The environment variable LANDFALL_LAB names the lab's folder: with
-/// another folder it is another lab.
+/// xenbr2 (dom0 is 10.78.0.1, no DHCP; a tap of this machine can be joined to it). The environment variable
+/// LANDFALL_LAB names the lab's folder: with another folder it is another lab.
 #[derive(Debug, clap::Args)]
 #[command(after_help = "Examples:\n  \
     cargo landfall lab xen up                             boot the lab, or find it running\n  \
@@ -58,6 +59,7 @@ enum Command {
     Status,
     Create(guest::Create),
     Forward(guest::Forward),
+    Tap(tap::Tap),
     Xl(Xl),
     Logs(logs::Logs),
     Shell(Shell),
@@ -129,6 +131,7 @@ pub(crate) fn run(arguments: &Arguments) -> Result<ExitCode> {
         Command::Status => machine::status(&place),
         Command::Create(create) => create.run(&Lab::get(&place)?),
         Command::Forward(forward) => forward.run(&Lab::get(&place)?),
+        Command::Tap(tap) => tap.run(&place),
         Command::Xl(Xl { words }) => run_words(&place, &[&["xl".to_owned()], &words[..]].concat()),
         Command::Logs(logs) => logs.run(&place),
         Command::Shell(Shell { words }) => run_words(&place, words),

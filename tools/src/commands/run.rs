@@ -34,6 +34,7 @@ use crate::xl::Bridge;
     cargo landfall run 2048 --board virt                     bare metal, in QEMU\n  \
     cargo landfall run 2048 --board virt-armv7               the same with a 32-bit CPU\n  \
     cargo landfall run 2048 --board xenvm                    a guest of a real Xen, in QEMU\n  \
+    cargo landfall run 2048 --board xenvm --tap tap0         the same, on a network of this machine\n  \
     cargo landfall run 2048 --board cubieboard2              the same on a 32-bit Xen, on a Cortex-A7\n  \
     cargo landfall run 2048 --board cubieboard2 --host arm64   the 32-bit guest on a 64-bit Xen\n  \
     cargo landfall run hello --board virt --port 0           on any free port\n  \
@@ -83,10 +84,11 @@ pub(crate) struct Options {
 }
 
 /// What only the Xen lab has.
-#[derive(Debug, Default, clap::Args)]
+#[derive(Debug, clap::Args)]
 #[command(next_help_heading = "Options for guests of the Xen lab")]
 pub(super) struct LabOptions {
-    /// The lab's bridge for the guest: xenbr0, whose ports are forwarded, xenbr1 or xenbr2 [default: xenbr0]
+    /// The lab's bridge for the guest: xenbr0, whose ports are forwarded, xenbr1 or xenbr2
+    /// [default: xenbr0; with --tap: xenbr2]
     #[arg(long, value_name = "NAME")]
     pub(super) bridge: Option<Bridge>,
     /// The lab's host [default: arm64; cubieboard2: armhf, a 32-bit Xen on a Cortex-A7]
@@ -116,7 +118,7 @@ pub(crate) fn given<const COUNT: usize>(
 }
 
 /// The option of machines that a process has, too.
-const TAP: &str = "--tap";
+pub(super) const TAP: &str = "--tap";
 
 /// What only a machine has.
 #[derive(Debug, clap::Args)]
@@ -125,8 +127,8 @@ pub(super) struct MachineOptions {
     /// The guest's memory, such as 6M or 2G [default: 64M; on Xen: 32M]
     #[arg(long, value_name = "SIZE")]
     pub(super) memory: Option<MemorySize>,
-    /// Connect the guest to this tap device instead of forwarding a port; on board unix, too: the process then has
-    /// an IP stack of its own
+    /// Connect the guest to this tap device instead of forwarding a port. On board unix the process then has an IP
+    /// stack of its own; a guest of the Xen lab is on bridge xenbr2, which is joined to the tap
     #[arg(long, value_name = "NAME")]
     pub(super) tap: Option<String>,
     /// The version of the interrupt controller [default: 3; virt-armv7: 2]

@@ -1,12 +1,13 @@
 //! `cargo landfall run` on boards that Xen starts: a guest of the Xen lab, created, heard and reached.
 
 use std::os::unix::process::CommandExt;
+use std::path::Path;
 use std::process::{Command, ExitCode, Stdio};
 
 use anyhow::{Error, Result, bail, ensure};
 
 use super::build;
-use super::run::{LabOptions, Options, local};
+use super::run::{LabOptions, Options, TAP, local};
 use crate::arguments::{self, Next};
 use crate::cargo::Compilers;
 use crate::console::Console;
@@ -16,13 +17,15 @@ use crate::lab::guests::Configuration;
 use crate::lab::place::Place;
 use crate::lab::platform::Architecture;
 use crate::lab::stay::Stay;
+use crate::lab::tap::{self, Joined};
+use crate::lab::trace::Trace;
 use crate::lab::{Lab, boot};
 use crate::process::supervised;
 use crate::registry::{App, Board, Workspace};
-use crate::xl::{Action, Config};
+use crate::xl::{Action, Bridge, Config};
 
 /// The options of machines that have a meaning here.
-const OPTIONS: [&str; 3] = ["--memory", "--gic", "--defmt"];
+const OPTIONS: [&str; 4] = ["--memory", "--gic", "--defmt", TAP];
 
 /// The bridge whose guests can be reached from this machine.
 const REACHED: &str = "xenbr0";
@@ -49,6 +52,9 @@ pub(super) fn run(
     if let Some(name) = options.machine.given().find(|name| !OPTIONS.contains(name)) {
         bail!("{name} is for board virt: QEMU starts that one itself");
     }
+    let tap = options.machine.tap.as_deref();
+    let bridge = bridge(lab.bridge.as_ref(), tap)?;
+    let is_reached = bridge.to_string() == REACHED;
     let host = host(board, lab.host)?;
     let place = Place::new(host)?;
     let port = free_port(&place, options)?;
@@ -62,14 +68,14 @@ pub(super) fn run(
         &board.domain_name(app),
         &image.path.to_string_lossy(),
         options,
-        lab,
+        bridge,
     )?;
     let configuration = Configuration::parse(&config.text("run.xl"), &folder)?;
     let session = Session::start(place, host, options, &configuration, port)?;
     let console = Console::of(&image.elf, workspace.root());
-    let mut command = session.console(lab.is_reached());
+    let mut command = session.console(is_reached);
     let mut guest = Guest::start(&mut command, console, false)?;
-    let answer = if lab.is_reached() {
+    let answer = if is_reached {
         Answer::At(local(port))
     } else {
         Answer::OnConsole
@@ -83,13 +89,16 @@ pub(super) fn run(
     Ok(ExitCode::SUCCESS)
 }
 
-impl LabOptions {
-    /// Returns whether this machine's port leads to the guest.
-    fn is_reached(&self) -> bool {
-        self.bridge
-            .as_ref()
-            .is_none_or(|bridge| bridge.to_string() == REACHED)
-    }
+/// The bridge for the guest: the one that the user wants, or that of the tap.
+fn bridge(wanted: Option<&Bridge>, tap: Option<&str>) -> Result<Bridge> {
+    let usual = if tap.is_some() { tap::BRIDGE } else { REACHED };
+    let bridge = wanted.map_or(usual.to_owned(), Bridge::to_string);
+    ensure!(
+        tap.is_none() || bridge == tap::BRIDGE,
+        "a tap is joined to bridge {}: leave --bridge out, or {TAP}",
+        tap::BRIDGE
+    );
+    Ok(bridge.parse()?)
 }
 
 /// The architecture of the lab: what the user wants, or the host that the board is for.
@@ -120,7 +129,7 @@ fn free_port(place: &Place, options: &Options) -> Result<u16> {
 }
 
 /// The guest's configuration. It is not made anew when it ends: its end is what this command shows.
-fn config(name: &str, image: &str, options: &Options, lab: &LabOptions) -> Result<Config> {
+fn config(name: &str, image: &str, options: &Options, bridge: Bridge) -> Result<Config> {
     let mut config = Config::new(name.parse()?, image.parse()?);
     config.memory = options.machine.memory.unwrap_or(config.memory);
     config.on_crash = Action::Destroy;
@@ -129,13 +138,15 @@ fn config(name: &str, image: &str, options: &Options, lab: &LabOptions) -> Resul
         config.arguments.push(argument.parse()?);
     }
     for vif in &mut config.vifs {
-        vif.bridge.clone_from(&lab.bridge);
+        vif.bridge = Some(bridge.clone());
     }
     Ok(config)
 }
 
 /// A guest in a lab. Dropped, the guest is gone, and the lab too if it was brought up for it.
 struct Session {
+    _trace: Option<Trace>,
+    _tap: Option<Joined>,
     stay: Stay,
     host: Architecture,
     guest: String,
@@ -155,15 +166,30 @@ impl Session {
             gic: options.machine.gic.unwrap_or(usual.gic),
             ..usual
         };
-        let session = Self {
-            stay: Stay::begin(place, &wanted)?,
+        let stay = Stay::begin(place, &wanted)?;
+        let tap = options.machine.tap.as_ref();
+        let mut session = Self {
+            _trace: None,
+            _tap: tap.map(|tap| stay.lab().join(tap)).transpose()?,
+            stay,
             host,
             guest: configuration.name.clone(),
             port,
         };
         eprintln!("xl create {}", session.guest);
-        session.stay.lab().create(configuration)?;
+        session.create(configuration, options.trace.as_deref())?;
         Ok(session)
+    }
+
+    /// Creates the guest. Where its frames are kept, that begins before its first.
+    fn create(&mut self, configuration: &Configuration, trace: Option<&Path>) -> Result<()> {
+        let lab = self.stay.lab();
+        let Some(file) = trace else {
+            return lab.create(configuration);
+        };
+        lab.create_paused(configuration)?;
+        self._trace = Some(lab.trace(&self.guest, file)?);
+        lab.unpause(&self.guest)
     }
 
     /// A command that shows the guest's console and ends with the guest.

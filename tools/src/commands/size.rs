@@ -3,7 +3,7 @@
 use std::collections::BTreeMap;
 use std::process::ExitCode;
 
-use anyhow::{Context, Result, bail};
+use anyhow::{Context, Result};
 use object::{Object, ObjectSection, ObjectSymbol, SectionKind};
 use serde::Serialize;
 
@@ -79,12 +79,7 @@ pub(crate) fn run(arguments: &Arguments) -> Result<ExitCode> {
     let workspace = Workspace::load()?;
     let app = workspace.app(&arguments.app)?;
     let board = workspace.board(&arguments.board)?;
-    if board.target.is_none() {
-        bail!(
-            "board {} makes a program of this machine, with much in it that is not the app's: add --board virt",
-            board.name
-        );
-    }
+    board.machine()?;
     workspace.check_parts(&arguments.with)?;
     // An image with other parts does not take the place of the app's.
     let apart = tempfile::tempdir()?;

@@ -3,21 +3,26 @@
 use std::path::PathBuf;
 use std::process::ExitCode;
 
-use anyhow::{Context, Result, bail};
+use anyhow::{Context, Result, ensure};
 
 use super::run::{self as runs, LabOptions, Options, Words};
 use crate::capture;
-use crate::registry::{Board, Loader, Workspace};
+use crate::registry::{Board, Workspace};
 
 /// Runs an app as `run` does, and keeps every frame that it sends and gets in a pcap file
 ///
 /// Wireshark and tcpdump read the file, also while the app runs. On boards virt and virt-armv7 QEMU writes it, at the
-/// guest's network card. A process has frames on a tap only, where this command listens, as root. Ctrl-C ends it, and
-/// the last line says how many frames there are.
+/// guest's network card. For guests of the Xen lab tcpdump does, in dom0, at the guest's vif, from the guest's first
+/// frame on. A process has frames on a tap only, where this command listens, as root. Ctrl-C ends it, and the last line
+/// says how many frames there are.
+///
+/// For a guest of another Xen host, with N for the domain's number in xl list:
+/// ssh root@HOST tcpdump -U -w - -i vifN.0 >FILE.pcap
 #[derive(Debug, clap::Args)]
 #[command(after_help = "Examples:\n  \
     cargo landfall trace hello --output hello.pcap     in QEMU, and then: tcpdump -nr hello.pcap\n  \
     cargo landfall trace 2048 --board virt-armv7 --tap tap0 --output 2048.pcap\n  \
+    cargo landfall trace 2048 --board xenvm --output 2048.pcap    a guest of Xen\n  \
     cargo landfall trace 2048 --board unix --tap tap0 --output 2048.pcap -- ip=10.0.0.2/24")]
 pub(crate) struct Arguments {
     /// The app, as `cargo landfall apps` lists it
@@ -31,6 +36,8 @@ pub(crate) struct Arguments {
     #[command(flatten)]
     options: Options,
     #[command(flatten)]
+    lab: LabOptions,
+    #[command(flatten)]
     words: Words,
 }
 
@@ -41,6 +48,7 @@ pub(crate) fn run(arguments: Arguments) -> Result<ExitCode> {
         board,
         output,
         mut options,
+        lab,
         words,
     } = arguments;
     check(
@@ -54,7 +62,7 @@ pub(crate) fn run(arguments: Arguments) -> Result<ExitCode> {
         app,
         board,
         options,
-        lab: LabOptions::default(),
+        lab,
         words,
     });
     if output.metadata().is_ok_and(|data| data.len() > 0) {
@@ -64,17 +72,12 @@ pub(crate) fn run(arguments: Arguments) -> Result<ExitCode> {
     result
 }
 
-/// Refuses boards whose frames are out of reach.
+/// Refuses a process without frames.
 fn check(board: &Board, tap: Option<&str>) -> Result<()> {
-    let name = &board.name;
-    match (board.loader, &board.target, tap) {
-        (Some(Loader::Xl), ..) => bail!(
-            "a guest of Xen has its frames in dom0: there, tcpdump -w FILE -i vifN.0 for domain N, as xl list numbers \
-             it; or trace the same app on --board virt"
-        ),
-        (None, None, None) => bail!(
-            "board {name} uses this machine's sockets and has no frames of its own: add --tap NAME, or --board virt"
-        ),
-        _ => Ok(()),
-    }
+    ensure!(
+        board.target.is_some() || tap.is_some(),
+        "board {} uses this machine's sockets and has no frames of its own: add --tap NAME, or --board virt",
+        board.name
+    );
+    Ok(())
 }

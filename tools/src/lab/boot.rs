@@ -14,6 +14,7 @@ use super::agent::secret;
 use super::parts::Parts;
 use super::place::{Place, Record};
 use super::platform::{Architecture, Platform};
+use super::tap::HUB;
 use super::tree::Tree;
 use super::{Lab, end, forward, initramfs};
 use crate::process::{self, ChildGuard};
@@ -183,7 +184,12 @@ fn words(place: &Place, options: &Options, parts: &Parts) -> Vec<String> {
             ),
         ),
         ("-netdev", "user,id=net0".to_owned()),
-        ("-device", "virtio-net-device,netdev=net0".to_owned()),
+        ("-device", card("net0", 0)),
+        // A hub, to which a tap can be added later. Frames must have somewhere to go before, or the card waits
+        // for ever: a port that leads nowhere.
+        ("-netdev", format!("hubport,id=lan,hubid={HUB}")),
+        ("-netdev", format!("hubport,id=nowhere,hubid={HUB}")),
+        ("-device", card("lan", 2)),
         ("-display", "none".to_owned()),
         ("-monitor", "none".to_owned()),
         ("-serial", format!("file:{}", place.console().display())),
@@ -195,6 +201,11 @@ fn words(place: &Place, options: &Options, parts: &Parts) -> Vec<String> {
         .collect();
     words.push("-no-reboot".to_owned());
     words
+}
+
+/// A network card of dom0, for one of its bridges. `dom0/init` knows them by these addresses.
+fn card(netdev: &str, bridge: u8) -> String {
+    format!("virtio-net-device,netdev={netdev},mac=52:54:00:4c:46:{bridge:02x}")
 }
 
 /// A path as QEMU reads it among options: a comma is written twice.

@@ -6,7 +6,7 @@ use super::tree::Tree;
 use super::{libraries, modules};
 
 /// Packages of programs that dom0 runs, besides Xen's and the kernel.
-pub(crate) const PACKAGES: [&str; 9] = [
+pub(crate) const PACKAGES: [&str; 10] = [
     // Nearly all of dom0's commands.
     "busybox-static",
     // Xen's hotplug scripts are written for it.
@@ -21,13 +21,15 @@ pub(crate) const PACKAGES: [&str; 9] = [
     "bsdutils",
     // `tail`, which shows at once what guests print: busybox's looks once in a second.
     "coreutils",
+    // Frames of guests, for `cargo landfall trace`.
+    "tcpdump",
     // For measurements: bulk transfers, and `ab`, which asks for pages. (Debian's wrk for armhf crashes.)
     "iperf3",
     "apache2-utils",
 ];
 
 /// What of the packages goes into the initramfs: files and folders, by the beginnings of their paths.
-const WANTED: [&str; 15] = [
+const WANTED: [&str; 16] = [
     "etc/xen/",
     "usr/bin/ab",
     "usr/bin/bash",
@@ -37,6 +39,7 @@ const WANTED: [&str; 15] = [
     "usr/bin/iperf3",
     "usr/bin/script",
     "usr/bin/tail",
+    "usr/bin/tcpdump",
     "usr/bin/tcpsvd",
     "usr/bin/xenstore",
     "usr/lib/xen-",

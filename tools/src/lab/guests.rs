@@ -118,8 +118,24 @@ fn setting<'a>(line: &'a str, key: &str) -> Option<&'a str> {
 }
 
 impl Lab {
-    /// Copies a guest's files into dom0 and creates it.
+    /// Copies a guest's files into dom0, creates it and lets it run.
     pub(crate) fn create(&self, configuration: &Configuration) -> Result<()> {
+        self.create_with(configuration, &["xl", "create"])
+    }
+
+    /// The same, but [`Self::unpause`] is what lets it run.
+    pub(crate) fn create_paused(&self, configuration: &Configuration) -> Result<()> {
+        self.create_with(configuration, &["xl", "create", "-p"])
+    }
+
+    /// Lets a guest run.
+    pub(crate) fn unpause(&self, guest: &str) -> Result<()> {
+        self.agent()
+            .output(&script(&["xl", "unpause", guest]))
+            .map(drop)
+    }
+
+    fn create_with(&self, configuration: &Configuration, command: &[&str]) -> Result<()> {
         configuration.check(self.record.architecture)?;
         let agent = self.agent();
         let folder = configuration.folder();
@@ -137,7 +153,7 @@ impl Lab {
         }
         let path = format!("{folder}/config.xl");
         agent.put(configuration.text.as_bytes(), &path)?;
-        let Finished { code, errors, .. } = agent.run(&script(&["xl", "create", &path]))?;
+        let Finished { code, errors, .. } = agent.run(&script(&[command, &[&path]].concat()))?;
         let errors = String::from_utf8_lossy(&errors);
         let errors = errors
             .trim_start_matches(&format!("Parsing config from {path}"))

@@ -3,7 +3,8 @@
 //! [`platform`] is the table of architectures. [`dom0`] makes what is booted from Debian's packages, by way of
 //! [`tree`] (files of packages), [`libraries`] and [`modules`] (what depends on what) and [`initramfs`].
 //! [`boot`] starts it, [`place`] is the folder in which a lab is written down, [`Lab`] one that is up,
-//! [`stay`] one for as long as a command needs it, and [`agent`] runs commands in its dom0.
+//! [`stay`] one for as long as a command needs it, [`agent`] runs commands in its dom0, and [`tap`] joins a tap of
+//! this machine to a bridge of dom0, and [`trace`] keeps the frames of a guest.
 
 pub(crate) mod agent;
 pub(crate) mod boot;
@@ -17,7 +18,9 @@ pub(crate) mod parts;
 pub(crate) mod place;
 pub(crate) mod platform;
 pub(crate) mod stay;
+pub(crate) mod tap;
 pub(crate) mod terminal;
+pub(crate) mod trace;
 mod tree;
 
 use std::net::SocketAddrV4;
@@ -69,6 +72,11 @@ impl Lab {
         Agent::new(self.record.agent_port, &self.record.token)
     }
 
+    /// QEMU's control socket.
+    fn qmp(&self) -> Result<Qmp> {
+        Qmp::connect(&self.place.qmp())
+    }
+
     /// Lets connections to `port` of 127.0.0.1 reach `guest`, an address of bridge xenbr0; an earlier forward of
     /// the port ends. Returns the port: for 0 a free one is taken.
     pub(crate) fn forward(&self, port: u16, guest: SocketAddrV4) -> Result<u16> {
@@ -77,7 +85,7 @@ impl Lab {
             "{guest} is not on bridge xenbr0 (10.0.2.0/24), and only guests there can be reached from this machine; \
              in dom0, try `cargo landfall lab xen shell wget -O - http://{guest}/`"
         );
-        let mut qmp = Qmp::connect(&self.place.qmp())?;
+        let mut qmp = self.qmp()?;
         if forwards(&mut qmp)?.iter().any(|(taken, _)| *taken == port) {
             unforward(&mut qmp, port)?;
         }
@@ -86,12 +94,12 @@ impl Lab {
 
     /// Ends the forward of a port.
     pub(crate) fn unforward(&self, port: u16) -> Result<()> {
-        unforward(&mut Qmp::connect(&self.place.qmp())?, port)
+        unforward(&mut self.qmp()?, port)
     }
 
     /// The ports of 127.0.0.1 that are forwarded, and where to. One of them leads to dom0's agent.
     pub(crate) fn forwards(&self) -> Result<Vec<(u16, SocketAddrV4)>> {
-        forwards(&mut Qmp::connect(&self.place.qmp())?)
+        forwards(&mut self.qmp()?)
     }
 }
 

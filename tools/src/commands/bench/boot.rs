@@ -178,6 +178,14 @@ fn idle_instructions(subject: &Subject, time: Duration) -> Result<u64> {
     Ok(qmp.instructions()? - before)
 }
 
+/// What a guest answers when nobody has asked it for a while.
+pub(super) fn text_at_rest(subject: &Subject) -> Result<String> {
+    let mut run = Run::start(subject, &[])?;
+    run.first_answer()?;
+    rest(SETTLE)?;
+    http::text(run.address, PATIENCE)
+}
+
 /// Sleeps, and wakes when the user stops the command.
 fn rest(time: Duration) -> Result<()> {
     let end = Instant::now() + time;

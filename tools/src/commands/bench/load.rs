@@ -1,4 +1,4 @@
-//! Requests per second and errors, over a tap in a network namespace.
+//! Requests per second and errors, in a network namespace.
 
 use std::process::Command;
 use std::time::{Duration, Instant};
@@ -22,9 +22,10 @@ const CONNECTIONS: [u32; 4] = [1, 10, 64, 256];
 /// How many connections are opened at once.
 const BURST: u32 = 256;
 
-const HOW_LOAD: &str = "`wrk -t1` over a tap, keep-alive; this machine";
-const HOW_BULK: &str = "`iperf3` over a tap, one stream, received; this machine";
-const HOW_BURST: &str = "opened at once, each asks for `/` and stays open; over a tap";
+const HOW_LOAD: &str =
+    "`wrk -t1`, keep-alive, on this machine; over a tap, or loopback for sockets";
+const HOW_BULK: &str = "`iperf3`, one stream, received; on this machine, as above";
+const HOW_BURST: &str = "opened at once, each asks for `/` and stays open; as above";
 
 /// What serves in a namespace.
 pub(super) trait Server {

@@ -34,6 +34,12 @@ impl Subject {
         }
     }
 
+    /// The same with more boot arguments.
+    pub(super) fn with_arguments<'a>(mut self, arguments: impl Iterator<Item = &'a str>) -> Self {
+        self.arguments.extend(arguments.map(str::to_owned));
+        self
+    }
+
     /// Debian's kernel for the same CPU and a few files, with iperf3's server or without.
     pub(super) fn linux(cpu: Cpu, parts: &Parts, with_iperf3: bool) -> Self {
         Self {
