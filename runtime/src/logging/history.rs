@@ -80,35 +80,46 @@ fn report(write: &mut dyn FnMut(&[u8])) {
     });
 }
 
-/// A line on its way into the history.
+/// A line on its way into the history, which takes it whole.
 pub(super) struct Line {
-    room: usize,
+    mark: u8,
+    text: [u8; LONGEST],
+    length: usize,
 }
 
 impl Line {
     pub(super) fn begin(shown: bool) -> Self {
-        let mark = if shown { SHOWN } else { HIDDEN };
-        with(|ring| ring.push(mark));
-        Self { room: LONGEST }
+        Self {
+            mark: if shown { SHOWN } else { HIDDEN },
+            text: [0; LONGEST],
+            length: 0,
+        }
     }
 
-    /// Appends text; its line feeds are spaces, but for the one that ends the line.
+    /// Appends text; the line feed that ends the line is not part of it.
     pub(super) fn write(&mut self, text: &str) {
         let text = text.strip_suffix('\n').unwrap_or(text);
-        let taken = &text.as_bytes()[..text.len().min(self.room)];
-        self.room -= taken.len();
-        with(|ring| taken.iter().for_each(|&byte| ring.push(byte.max(b' '))));
+        let room = &mut self.text[self.length..];
+        let taken = text.len().min(room.len());
+        room[..taken].copy_from_slice(&text.as_bytes()[..taken]);
+        self.length += taken;
     }
 }
 
 impl Drop for Line {
     fn drop(&mut self) {
-        with(|ring| ring.push(b'\n'));
+        let text = &mut self.text[..self.length];
+        // Line feeds within are spaces, and nothing looks like a mark.
+        for byte in text.iter_mut().filter(|byte| **byte < b' ') {
+            *byte = b' ';
+        }
+        critical_section::with(|cs| {
+            let mut ring = RING.borrow_ref_mut(cs);
+            for part in [&[self.mark][..], text, b"\n"] {
+                ring.push(part);
+            }
+        });
     }
-}
-
-fn with(work: impl FnOnce(&mut Ring)) {
-    critical_section::with(|cs| work(&mut RING.borrow_ref_mut(cs)));
 }
 
 /// The lines, each a mark, text and a line feed.
@@ -126,9 +137,13 @@ impl Ring {
         }
     }
 
-    fn push(&mut self, byte: u8) {
-        self.bytes[self.next] = byte;
-        self.next = (self.next + 1) % ROOM;
+    /// Appends at most [`ROOM`] bytes.
+    fn push(&mut self, bytes: &[u8]) {
+        let until_end = bytes.len().min(ROOM - self.next);
+        let (first, second) = bytes.split_at(until_end);
+        self.bytes[self.next..][..first.len()].copy_from_slice(first);
+        self.bytes[..second.len()].copy_from_slice(second);
+        self.next = (self.next + bytes.len()) % ROOM;
     }
 
     /// Calls `each` with the mark and text of each line that is whole.
@@ -162,9 +177,9 @@ mod tests {
     use alloc::{format, vec::Vec};
 
     fn push(ring: &mut Ring, mark: u8, text: &str) {
-        ring.push(mark);
-        text.bytes().for_each(|byte| ring.push(byte));
-        ring.push(b'\n');
+        ring.push(&[mark]);
+        ring.push(text.as_bytes());
+        ring.push(b"\n");
     }
 
     fn lines(ring: &Ring) -> Vec<(u8, String)> {
