@@ -23,9 +23,11 @@ use aarch64 as cpu;
 #[cfg(all(target_os = "none", target_arch = "arm"))]
 use armv7 as cpu;
 #[cfg(target_os = "none")]
-use cpu::{call_before, frame_pointer};
+pub use cpu::{
+    cache, cpu_name, interrupt_pending, mmu, random, semihosting, timer, wait_for_interrupt,
+};
 #[cfg(target_os = "none")]
-pub use cpu::{cpu_name, interrupt_pending, mmu, random, semihosting, timer, wait_for_interrupt};
+use cpu::{call_before, frame_pointer};
 
 pub mod console;
 #[cfg(target_os = "none")]

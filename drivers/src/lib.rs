@@ -6,6 +6,11 @@
 //! | `gic` | GICv2, GICv3 interrupt controllers | |
 //! | `pl011` | PL011 UART | |
 //! | `pl031` | PL031 real-time clock | |
+//! | `sun8i_emac` | Ethernet of Allwinner's H3 and its kin, with its PHY | [`embassy_net_driver::Driver`] |
+//! | `phy` | Ethernet PHYs, by MDIO | |
+//! | `sun8i_h3` | clocks, resets and wiring of the H3's Ethernet | |
+//! | `sunxi_watchdog` | Allwinner's watchdogs | |
+//! | `uart16550` | 16550 UART | |
 //! | `virtio` | virtio-mmio transport: network, entropy | [`embassy_net_driver::Driver`] |
 #![no_std]
 
@@ -13,8 +18,15 @@ extern crate alloc;
 #[cfg(test)]
 extern crate std;
 
+pub mod dma;
 #[cfg(any(target_arch = "aarch64", target_arch = "arm"))]
 pub mod gic;
+pub mod interrupt;
+pub mod phy;
 pub mod pl011;
 pub mod pl031;
+pub mod sun8i_emac;
+pub mod sun8i_h3;
+pub mod sunxi_watchdog;
+pub mod uart16550;
 pub mod virtio;

@@ -9,9 +9,10 @@ use object::{Object, ObjectSection};
 use yaxpeax_arch::{Decoder, U8Reader};
 use yaxpeax_arm::armv7::{InstDecoder, Instruction, Opcode, Operand};
 
-const IMAGES: [(&str, &[&str]); 2] = [
+const IMAGES: [(&str, &[&str]); 3] = [
     ("virt-armv7", &["2048", "hello", "crash", "network"]),
     ("cubieboard2", &["2048", "hello", "crash", "share"]),
+    ("sunxi", &["2048", "hello", "crash"]),
 ];
 
 /// The address of an access in a function that is not part of the image (`.cargo/config.toml`).

@@ -44,7 +44,7 @@ fn a_wrong_name_is_answered_with_the_known_ones() {
         for words in [
             "no board \"vrit\"",
             "did you mean \"virt\"?",
-            "known boards: cubieboard2, unix, virt",
+            "known boards: cubieboard2, sunxi, unix, virt",
         ] {
             assert!(
                 console.contains(words),

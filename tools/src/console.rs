@@ -123,6 +123,9 @@ fn address_in(line: &str) -> Option<u64> {
     u64::from_str_radix(digits, 16).ok()
 }
 
+/// The last line of a machine that cannot turn itself off, before its code.
+const STOPPED: &str = "boot: stopped with code ";
+
 /// The output of a guest so far.
 #[derive(Default)]
 pub(crate) struct Console {
@@ -134,6 +137,7 @@ pub(crate) struct Console {
     death: Option<String>,
     error: Option<String>,
     url: Option<String>,
+    stopped: Option<u8>,
     lines: usize,
 }
 
@@ -223,10 +227,18 @@ impl Console {
                 .find(|word| word.starts_with("http://"))
                 .map(str::to_owned);
         }
+        if let Some(code) = line.strip_prefix(STOPPED) {
+            self.stopped = code.trim().parse().ok();
+        }
         if self.last.len() == KEPT {
             self.last.pop_front();
         }
         self.last.push_back(line.to_owned());
+    }
+
+    /// The code with which a machine has stopped that cannot turn itself off.
+    pub(crate) fn stopped(&self) -> Option<u8> {
+        self.stopped
     }
 
     /// The first `PANIC:` or `EXCEPTION:` line.

@@ -123,6 +123,15 @@ impl Guest {
             if let Some(status) = self.ended()? {
                 return self.verdict(status);
             }
+            if let Some(code) = self.console.stopped() {
+                self.guard.stop();
+                return match code {
+                    0 => Ok(()),
+                    code => Err(self
+                        .stopped(code, &format!("it stopped with code {code}"))
+                        .into()),
+                };
+            }
             if self.console.death().is_some() {
                 let since = *dead_since.get_or_insert_with(Instant::now);
                 if since.elapsed() > LAST_WORDS {

@@ -4,12 +4,13 @@
 //! [`setup`]. The rest is shared: [`registry`] (boards and apps), [`cargo`] and [`image`] (from source
 //! to a flat image), [`arguments`] (what an image can be told), [`guest`], [`qemu`], [`qmp`], [`console`] and
 //! [`frames`] (a running image), [`http`] and [`network`] (talking to it), [`capture`] (what is said on a network
-//! device), [`xl`] and [`ssh`] (guests of Xen, on other machines), [`process`] (child processes).
+//! device), [`card`] (SD cards), [`xl`] and [`ssh`] (guests of Xen, on other machines), [`process`] (child processes).
 
 #![forbid(unsafe_code)]
 
 mod arguments;
 mod capture;
+mod card;
 mod cargo;
 mod commands;
 mod console;

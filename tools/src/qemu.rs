@@ -76,6 +76,59 @@ pub(crate) enum Network {
     },
 }
 
+impl Network {
+    /// The value of `-netdev` and `-nic`.
+    fn option(&self, is_traced: bool) -> String {
+        match self {
+            Self::User {
+                host_port,
+                guest_port,
+            } => {
+                format!("user,id=net0,hostfwd=tcp:127.0.0.1:{host_port}-:{guest_port}")
+            }
+            Self::Tap { name } => {
+                // Before QEMU 8.0 filter-dump took virtio's header, which a tap can have, for part of the frame.
+                let plain = if is_traced { ",vnet_hdr=off" } else { "" };
+                format!("tap,id=net0,ifname={name},script=no,downscript=no{plain}")
+            }
+        }
+    }
+}
+
+/// The value of `-object` that keeps the frames of the network in a file.
+fn dump(file: &Path) -> String {
+    format!(
+        "filter-dump,id=trace0,netdev=net0,file={}",
+        option_value(file)
+    )
+}
+
+/// QEMU's machine `orangepi-pc`, an Allwinner H3 that starts from an SD card.
+#[derive(Clone, Debug)]
+pub(crate) struct CardMachine {
+    /// The card.
+    pub(crate) card: PathBuf,
+    /// The connection.
+    pub(crate) network: Network,
+    /// The file for the frames that it sends and gets.
+    pub(crate) trace: Option<PathBuf>,
+}
+
+impl CardMachine {
+    /// QEMU's words, without the program.
+    pub(crate) fn words(&self) -> Vec<String> {
+        let drive = format!("file={},format=raw,if=sd", option_value(&self.card));
+        let nic = self.network.option(self.trace.is_some());
+        let words = ["-M", "orangepi-pc", "-drive", &drive, "-nic", &nic];
+        let mut words: Vec<String> = words.map(str::to_owned).to_vec();
+        if let Some(file) = &self.trace {
+            words.extend(["-object".to_owned(), dump(file)]);
+        }
+        words.extend(["-nographic", "-no-reboot"].map(str::to_owned));
+        words
+    }
+}
+
 impl Cpu {
     /// The QEMU that emulates it.
     pub(crate) fn qemu(self) -> Program {
@@ -181,11 +234,10 @@ impl Machine {
         if !self.arguments.is_empty() {
             add("-append", self.arguments.join(" ").into());
         }
-        add("-netdev", self.netdev().into());
+        add("-netdev", self.network.option(self.trace.is_some()).into());
         add("-device", "virtio-net-device,netdev=net0".into());
         if let Some(file) = &self.trace {
-            let dump = "filter-dump,id=trace0,netdev=net0,file=";
-            add("-object", format!("{dump}{}", option_value(file)).into());
+            add("-object", dump(file).into());
         }
         add("-device", "virtio-rng-device".into());
         add("-global", "virtio-mmio.force-legacy=false".into());
@@ -196,25 +248,6 @@ impl Machine {
         words.extend(["-nographic", "-no-reboot"].map(OsString::from));
         words.extend(self.extra.iter().map(OsString::from));
         words
-    }
-
-    fn netdev(&self) -> String {
-        match &self.network {
-            Network::User {
-                host_port,
-                guest_port,
-            } => {
-                format!("user,id=net0,hostfwd=tcp:127.0.0.1:{host_port}-:{guest_port}")
-            }
-            Network::Tap { name } => {
-                // Before QEMU 8.0 filter-dump took virtio's header, which a tap can have, for part of the frame.
-                let plain = match self.trace {
-                    Some(_) => ",vnet_hdr=off",
-                    None => "",
-                };
-                format!("tap,id=net0,ifname={name},script=no,downscript=no{plain}")
-            }
-        }
     }
 
     /// The command line as one types it.

@@ -79,6 +79,8 @@ impl Board {
 pub(crate) enum Loader {
     /// Xen's command line, on a host that runs Xen.
     Xl,
+    /// U-Boot, from an SD card.
+    Card,
 }
 
 /// A program that can be built for a board.

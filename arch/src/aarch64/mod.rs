@@ -1,5 +1,6 @@
 //! AArch64, ARMv8-A and later, at EL1.
 
+pub mod cache;
 mod copy;
 mod entry;
 mod exceptions;

@@ -1,6 +1,7 @@
 //! ARMv7-A with the virtualization and large physical address extensions, such as Cortex-A7 and A15, in
 //! SVC mode.
 
+pub mod cache;
 mod copy;
 mod entry;
 mod exceptions;

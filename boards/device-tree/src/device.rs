@@ -1,7 +1,8 @@
 //! A device as the device tree describes it.
 
-use crate::DeviceTreeError;
+use crate::{DeviceTreeError, tree::Parser};
 use core::ops::Range;
+use fdt::nodes::Node;
 
 /// Bytes of a device's registers.
 pub type Registers = Range<u64>;
@@ -10,7 +11,6 @@ pub type Registers = Range<u64>;
 const KEPT: usize = 4;
 
 /// A node with a `compatible` property that is not disabled.
-#[derive(Clone, Debug)]
 pub struct Device<'tree> {
     /// The node's name with its address.
     pub name: &'tree str,
@@ -20,9 +20,16 @@ pub struct Device<'tree> {
     pub(crate) interrupts: [Option<Interrupt>; KEPT],
     /// The `method` property, of PSCI's node.
     pub method: Option<&'tree str>,
+    pub(crate) node: Node<'tree, Parser<'tree>>,
 }
 
-impl Device<'_> {
+impl<'tree> Device<'tree> {
+    /// Returns a property, for what only one kind of device has; `None` where there is none.
+    pub fn property(&self, name: &str) -> Option<&'tree [u8]> {
+        // The tree was checked when it was read.
+        Some(self.node.raw_property(name).ok()??.value)
+    }
+
     /// Returns whether a driver for any of `names` fits.
     pub fn is_compatible(&self, names: &[&str]) -> bool {
         self.compatible.split('\0').any(|it| names.contains(&it))

@@ -13,7 +13,7 @@ use fdt::{
     properties::cells::CellSizes,
 };
 
-type Parser<'tree> = (AlignedParser<'tree>, NoPanic);
+pub(crate) type Parser<'tree> = (AlignedParser<'tree>, NoPanic);
 
 /// Words of the header (Devicetree Specification 0.4, 5.2).
 const HEADER_WORDS: usize = 10;
@@ -84,7 +84,7 @@ impl<'tree> DeviceTree<'tree> {
     ) -> Result<(), DeviceTreeError> {
         for node in self.fdt.all_nodes()? {
             let (_, node) = node?;
-            if let Some(device) = read_device(&node)? {
+            if let Some(device) = read_device(node)? {
                 visit(device);
             }
         }
@@ -101,9 +101,14 @@ impl<'tree> DeviceTree<'tree> {
         };
         // Options of the line may follow the path: `/pl011@9000000:115200n8`.
         let path = path.split(':').next().unwrap_or(path);
-        match self.fdt.find_node(path)? {
-            Some(node) => read_device(&node),
-            None => Ok(None),
+        // What does not begin with a slash is an alias (Devicetree Specification 0.4, 2.2.3 and 3.3).
+        let path = match path.starts_with('/') {
+            true => Some(path),
+            false => self.property("/aliases", path)?.and_then(text),
+        };
+        match path.map(|path| self.fdt.find_node(path)).transpose()? {
+            Some(Some(node)) => read_device(node),
+            _ => Ok(None),
         }
     }
 
@@ -158,10 +163,14 @@ impl<'tree> DeviceTree<'tree> {
     }
 
     fn chosen(&self, property: &str) -> Result<Option<&'tree [u8]>, DeviceTreeError> {
-        let Some(chosen) = self.fdt.find_node("/chosen")? else {
+        self.property("/chosen", property)
+    }
+
+    fn property(&self, path: &str, name: &str) -> Result<Option<&'tree [u8]>, DeviceTreeError> {
+        let Some(node) = self.fdt.find_node(path)? else {
             return Ok(None);
         };
-        Ok(chosen.raw_property(property)?.map(|it| it.value))
+        Ok(node.raw_property(name)?.map(|it| it.value))
     }
 
     /// The memory reservation block: pairs of address and size, ended by a pair of zeros.
@@ -234,7 +243,7 @@ fn read_registers<'tree>(
 }
 
 fn read_device<'tree>(
-    node: &Node<'tree, Parser<'tree>>,
+    node: Node<'tree, Parser<'tree>>,
 ) -> Result<Option<Device<'tree>>, DeviceTreeError> {
     let property = |name: &str| -> Result<Option<&'tree [u8]>, DeviceTreeError> {
         Ok(node.raw_property(name)?.map(|it| it.value))
@@ -249,7 +258,7 @@ fn read_device<'tree>(
         return Ok(None);
     }
     let mut registers = [const { 0..0 }; 4];
-    for (kept, range) in registers.iter_mut().zip(read_registers(node)?) {
+    for (kept, range) in registers.iter_mut().zip(read_registers(&node)?) {
         *kept = range;
     }
     Ok(Some(Device {
@@ -260,5 +269,6 @@ fn read_device<'tree>(
             .map(device::interrupts)
             .unwrap_or_default(),
         method: property("method")?.and_then(text),
+        node,
     }))
 }

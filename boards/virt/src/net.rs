@@ -8,10 +8,8 @@ use landfall_arch::boot_log;
 use landfall_bare_metal::irq;
 use landfall_drivers::{
     gic::{InterruptId, Signal},
-    virtio::{
-        self, Device,
-        net::{Interrupt, VirtioNet},
-    },
+    interrupt::Interrupt,
+    virtio::{self, Device, net::VirtioNet},
 };
 
 /// What the slots hold that this board uses.

@@ -5,10 +5,10 @@
 //! place. Both sets are made once.
 
 use super::{IdentityHal, Slot};
+use crate::interrupt::Interrupt;
 use alloc::{boxed::Box, vec::Vec};
 use core::{ops::Range, task::Context};
 use embassy_net_driver::{Capabilities, Driver, HardwareAddress, LinkState};
-use embassy_sync::waitqueue::AtomicWaker;
 use virtio_drivers::{Error, device::net::VirtIONetRaw};
 
 /// Buffers in each direction, and descriptors in each ring.
@@ -23,29 +23,6 @@ type Buffer = [u8; BUFFER];
 // Boxed, because the device is lent a buffer's address: a buffer must not move with its list.
 #[allow(clippy::vec_box)]
 type Free = Vec<Box<Buffer>>;
-
-/// Wakes the network task; an interrupt calls it.
-pub struct Interrupt(AtomicWaker);
-
-impl Interrupt {
-    /// Makes one that wakes nobody yet.
-    pub const fn new() -> Self {
-        Self(AtomicWaker::new())
-    }
-
-    /// Wakes the task that waits for the device.
-    ///
-    /// The device's own interrupt status is read by the driver, when that task runs.
-    pub fn signal(&self) {
-        self.0.wake();
-    }
-}
-
-impl Default for Interrupt {
-    fn default() -> Self {
-        Self::new()
-    }
-}
 
 /// A network card.
 pub struct VirtioNet {
@@ -150,7 +127,7 @@ impl VirtioNet {
         if ready(self) {
             return true;
         }
-        self.interrupt.0.register(context.waker());
+        self.interrupt.listen(context);
         let _ = self.device.ack_interrupt();
         ready(self)
     }

@@ -14,7 +14,7 @@ mod xen;
 
 use std::process::ExitCode;
 
-use anyhow::{Context, Result};
+use anyhow::{Context, Result, bail};
 
 use self::subject::Subject;
 use self::table::{Table, grouped};
@@ -114,6 +114,10 @@ pub(crate) fn run(arguments: &Arguments) -> Result<ExitCode> {
     let table = match (board.cpu(), board.loader) {
         (None, _) => process::measure(&workspace, &board, apps, effort)?,
         (Some(cpu), Some(Loader::Xl)) => xen::measure(&workspace, &board, cpu, apps, effort)?,
+        (Some(_), Some(Loader::Card)) => bail!(
+            "nothing is measured on board {} yet: add --board virt-armv7",
+            board.name
+        ),
         (Some(cpu), None) => measure_machine(&workspace, &board, cpu, apps, effort)?,
     };
     print!("{table}");

@@ -97,8 +97,8 @@ pub(crate) fn run(arguments: &Arguments) -> Result<ExitCode> {
 fn config(options: &DomainOptions, app: &App, board: &Board) -> Result<Option<Config>> {
     match (board.loader, options.given()) {
         (Some(Loader::Xl), _) => options.config(app, board).map(Some),
-        (None, None) => Ok(None),
-        (None, Some(option)) => bail!(
+        (_, None) => Ok(None),
+        (_, Some(option)) => bail!(
             "{option} goes into the file that xl reads, and board {} has none: add --board xenvm",
             board.name
         ),

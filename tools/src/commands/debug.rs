@@ -65,6 +65,13 @@ pub(crate) fn run(arguments: &Arguments) -> Result<ExitCode> {
             }
         );
     }
+    if board.loader == Some(Loader::Card) {
+        bail!(
+            "board {} begins with U-Boot: debug {} on --board virt-armv7",
+            board.name,
+            app.name
+        );
+    }
     if board.target.is_none() && arguments.wait.is_some() {
         bail!(
             "--wait is for machines: with board unix gdb starts the process, or attaches with -p"

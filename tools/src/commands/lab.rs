@@ -5,6 +5,8 @@ mod logs;
 mod machine;
 mod tap;
 
+pub(crate) use machine::Source;
+
 use std::path::PathBuf;
 use std::process::ExitCode;
 

@@ -8,9 +8,11 @@ mod burst;
 mod debug;
 mod decode;
 mod doctor;
+mod image;
 mod lab;
 mod new;
 mod run;
+mod run_card;
 mod run_image;
 mod run_xen;
 mod size;
@@ -35,6 +37,7 @@ pub(crate) enum Command {
     Apps,
     New(new::Arguments),
     Build(build::Arguments),
+    Image(image::Arguments),
     Run(run::Arguments),
     Debug(debug::Arguments),
     Trace(trace::Arguments),
@@ -65,6 +68,7 @@ pub(crate) fn run(command: Command) -> Result<ExitCode> {
         Command::Apps => apps::run(),
         Command::New(arguments) => new::run(&arguments),
         Command::Build(arguments) => build::run(&arguments),
+        Command::Image(arguments) => image::run(&arguments),
         Command::Run(arguments) => run::run(arguments),
         Command::Debug(arguments) => debug::run(&arguments),
         Command::Trace(arguments) => trace::run(arguments),

@@ -8,7 +8,7 @@ use std::time::Duration;
 use anyhow::{Context, Result, bail, ensure};
 
 use super::build::{self, Image};
-use super::run_xen;
+use super::{run_card, run_xen};
 use crate::arguments::{self, Next};
 use crate::capture::Capture;
 use crate::cargo::Compilers;
@@ -26,7 +26,7 @@ use crate::xl::Bridge;
 /// On board `unix` the app is a process of this machine. On `virt` and `virt-armv7` it is a bare-metal image in
 /// QEMU, whose console you see; addresses in a backtrace are shown with function, file and line. On `xenvm` and
 /// `cubieboard2` it is a guest of the Xen lab (`cargo landfall lab xen`), which is brought up where it is not, and
-/// taken down again.
+/// taken down again. On `sunxi` QEMU's Orange Pi PC starts it from an SD card, through U-Boot.
 /// Ctrl-C ends it. When the guest fails, so does this command, with the guest's exit code and its last words.
 #[derive(Debug, clap::Args)]
 #[command(after_help = "Examples:\n  \
@@ -37,6 +37,7 @@ use crate::xl::Bridge;
     cargo landfall run 2048 --board xenvm --tap tap0         the same, on a network of this machine\n  \
     cargo landfall run 2048 --board cubieboard2              the same on a 32-bit Xen, on a Cortex-A7\n  \
     cargo landfall run 2048 --board cubieboard2 --host arm64   the 32-bit guest on a 64-bit Xen\n  \
+    cargo landfall run 2048 --board sunxi                    an Allwinner H3, from an SD card\n  \
     cargo landfall run hello --board virt --port 0           on any free port\n  \
     cargo landfall run hello --board virt --memory 8M -- log=info,net=debug\n  \
     cargo landfall run hello --board virt --tap tap0 -- ip=10.0.0.2/24 gateway=10.0.0.1\n  \
@@ -173,6 +174,9 @@ pub(crate) fn run(mut arguments: Arguments) -> Result<ExitCode> {
     if let Some(name) = arguments.lab.given() {
         bail!("{name} is for guests of the Xen lab: add --board xenvm");
     }
+    if board.loader == Some(Loader::Card) {
+        return run_card::run(&workspace, &app, &board, options);
+    }
     let (image, port) = build_to_run(&workspace, &app, &board, options)?;
     if board.target.is_none() {
         options.run_process(&image, port)
@@ -275,7 +279,7 @@ impl Options {
         self.serve(&mut guest, answer)
     }
 
-    fn serve(&self, guest: &mut Guest, answer: Answer) -> Result<ExitCode> {
+    pub(super) fn serve(&self, guest: &mut Guest, answer: Answer) -> Result<ExitCode> {
         guest.serve(answer, self.deadline(), |url| println!("open {url}"))?;
         eprintln!("the guest ended");
         Ok(ExitCode::SUCCESS)
@@ -285,10 +289,7 @@ impl Options {
         let options = &self.machine;
         let network = match &options.tap {
             Some(name) => Network::Tap { name: name.clone() },
-            None => Network::User {
-                host_port: port,
-                guest_port: self.guest_port(),
-            },
+            None => self.user_network(port),
         };
         let mut machine = Machine::new(cpu, image, network);
         machine.memory = options.memory.unwrap_or(machine.memory);
@@ -298,6 +299,14 @@ impl Options {
         machine.trace.clone_from(&self.trace);
         machine.arguments.clone_from(&self.arguments);
         machine
+    }
+
+    /// QEMU's own network, by which a port of this machine reaches the app.
+    pub(super) fn user_network(&self, port: u16) -> Network {
+        Network::User {
+            host_port: port,
+            guest_port: self.guest_port(),
+        }
     }
 
     pub(super) fn deadline(&self) -> Option<Duration> {

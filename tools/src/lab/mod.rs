@@ -21,7 +21,7 @@ pub(crate) mod stay;
 pub(crate) mod tap;
 pub(crate) mod terminal;
 pub(crate) mod trace;
-mod tree;
+pub(crate) mod tree;
 
 use std::net::SocketAddrV4;
 use std::time::{Duration, Instant};

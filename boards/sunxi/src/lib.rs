@@ -1,0 +1,111 @@
+//! The board `sunxi`: machines with a 32-bit chip of Allwinner's, such as the Orange Pi's H3, with nothing under the
+//! app but U-Boot's secure monitor.
+//!
+//! Everything is found through the device tree that U-Boot passes on. Boot, as `start` does it: the console, before the
+//! MMU is on; the map of memory, the MMU and the heap; the clock (`time`); the interrupt controller; entropy; the
+//! network card (`net`); the watchdog; then the runtime. What can fail says on the console what it tries before it does.
+// Bare metal only: on a host there is nothing to link it to.
+#![cfg(target_os = "none")]
+#![no_std]
+
+extern crate alloc;
+
+mod entropy;
+mod machine;
+mod net;
+mod power;
+mod time;
+mod watchdog;
+
+use alloc::string::String;
+use landfall::{App, CrashReport, Devices, ExitCode, Platform};
+use landfall_arch::{boot_log, crash};
+use landfall_bare_metal::{irq, memory, time::now_us};
+use machine::Machine;
+
+/// Boots the machine that `device_tree` (its physical address) describes, and runs `app` on it.
+pub fn start(device_tree: usize, app: App) -> ! {
+    crash::set_terminator(power::stop);
+    let machine = match Machine::read(device_tree) {
+        Ok(machine) => machine,
+        Err(error) => {
+            // There may be no console that could be found.
+            boot_log!("{error}; was it passed to bootz?");
+            power::stop(ExitCode::Failure as u8)
+        }
+    };
+    boot_log!(
+        "Landfall {} on board sunxi, {}, {} MiB of RAM",
+        env!("CARGO_PKG_VERSION"),
+        landfall_arch::cpu_name(),
+        machine.core.memory.bytes() >> 20
+    );
+    landfall_bare_metal::power::set_conduit(machine.core.psci);
+    let (tree, _) = memory::init(&machine.core, machine.registers());
+    let clock = time::init();
+    irq::init(&machine.core);
+    let seed = entropy::seed(tree.rng_seed().ok().flatten());
+    let arguments = tree.boot_arguments().unwrap_or_else(|error| {
+        boot_log!("boot arguments: {error}; going on without");
+        ""
+    });
+    let (network, tasks) = net::init(&machine);
+    watchdog::start(machine.devices.watchdog.as_ref());
+    let devices = Devices {
+        arguments: String::from(arguments),
+        clock,
+        seed,
+        network,
+        tasks,
+        shutdown: None,
+        board: None,
+    };
+    boot_log!("starting the app");
+    landfall::run(&Sunxi, devices, app)
+}
+
+struct Sunxi;
+
+impl Platform for Sunxi {
+    fn board(&self) -> &'static str {
+        "sunxi"
+    }
+
+    fn cpu(&self) -> &'static str {
+        landfall_arch::cpu_name()
+    }
+
+    fn now_us(&self) -> u64 {
+        now_us()
+    }
+
+    fn refresh_entropy(&self, absorb: &mut dyn FnMut(&[u8])) {
+        entropy::refresh(absorb);
+    }
+
+    fn dispatch_interrupts(&self) {
+        irq::dispatch();
+    }
+
+    fn sleep(&self, deadline_us: Option<u64>) {
+        landfall_bare_metal::time::set_deadline(watchdog::feed(deadline_us));
+        landfall_arch::wait_for_interrupt();
+        irq::dispatch();
+    }
+
+    fn wake(&self) {
+        // One core, and interrupts are handled only in `sleep`: who wakes is awake.
+    }
+
+    fn write(&self, text: &[u8]) {
+        landfall_arch::console::write(text);
+    }
+
+    fn set_crash_report(&self, report: CrashReport) {
+        crash::set_report(report);
+    }
+
+    fn exit(&self, code: ExitCode) -> ! {
+        power::stop(code as u8)
+    }
+}

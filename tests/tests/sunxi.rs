@@ -1,0 +1,192 @@
+//! Board `sunxi` on an emulated Allwinner H3, as a user runs it: from reset, through Debian's SPL and U-Boot, from an SD
+//! card.
+
+#![forbid(unsafe_code)]
+
+use std::net::{IpAddr, SocketAddr};
+
+use landfall_tests::dnsmasq::Ipv6;
+use landfall_tests::http::{get, info};
+use landfall_tests::network::TAP;
+use landfall_tests::{Connection, Dnsmasq, Guest, Lab, Namespace, skip};
+
+/// What is said on the way, in this order.
+const STEPS: [&str; 9] = [
+    "U-Boot SPL ",
+    "Found U-Boot script /boot.scr",
+    "Landfall: loading ",
+    "boot: Landfall ",
+    "boot: mapping memory, switching the MMU on",
+    "boot: GICv2 ready",
+    "boot: setting up the Ethernet controller",
+    "boot: starting the watchdog: ",
+    "boot: starting the app",
+];
+
+fn assert_steps(guest: &Guest) {
+    let console = guest.console();
+    let mut rest = console.as_str();
+    for step in STEPS {
+        let Some(at) = rest.find(step) else {
+            panic!("{step:?} is missing or late:\n{console}");
+        };
+        rest = &rest[at..];
+    }
+}
+
+#[test]
+fn a_card_starts_the_game_by_u_boot() {
+    let Some(lab) = Lab::open() else { return };
+    let mut guest = lab.command(&["run", "2048", "--board", "sunxi", "--port", "0"]);
+    let address = guest.wait_until_open();
+    assert_steps(&guest);
+    guest.wait_for_line("(DHCP)");
+    assert!(get(address, "/").text().contains("<title>2048"));
+    let told = info(address);
+    assert_eq!(
+        (&told["board"], &told["cpu"]),
+        (&"sunxi".into(), &"Cortex-A7".into()),
+        "{told}"
+    );
+    guest.assert_well();
+}
+
+/// Long answers, many at once, and frames to groups, over a wire that loses nothing.
+#[test]
+fn its_network_card_bears_load_and_hears_groups() {
+    let Some(lab) = Lab::open() else { return };
+    let namespace = match Namespace::new() {
+        Ok(namespace) => namespace,
+        Err(why) => return skip(why),
+    };
+    let mut server = match Dnsmasq::new(&lab, &namespace) {
+        Ok(server) => server,
+        Err(why) => return skip(why),
+    };
+    server.ipv6 = Some(Ipv6::Advertised);
+    server.start();
+    let words = ["run", "2048", "--board", "sunxi", "--tap", TAP];
+    let mut guest = lab.command_on(&namespace, &words);
+    let address = guest.wait_for_its_address();
+    // A router tells groups of its prefix.
+    let line = guest.wait_for_line("(SLAAC)");
+    let six = line
+        .split_once("address ")
+        .and_then(|(_, it)| it.split_once('/'));
+    let six: IpAddr = six.expect("an address").0.parse().expect("of IPv6");
+    namespace.run(|| {
+        let page = get(address, "/game.wasm");
+        for _ in 0..50 {
+            let again = get(SocketAddr::new(six, address.port()), "/game.wasm");
+            assert!(again.body == page.body, "another page");
+        }
+        let open = || Connection::open(address).expect("the server listens");
+        let mut connections: Vec<Connection> = (0..100).map(|_| open()).collect();
+        for connection in &mut connections {
+            let answer = connection.request("GET", "/style.css", "");
+            assert_eq!(answer.expect("an answer").status, 200);
+        }
+    });
+    guest.assert_well();
+}
+
+#[test]
+fn a_crash_restarts_it_and_an_end_leaves_it() {
+    let Some(lab) = Lab::open() else { return };
+    let run = |how: &str| {
+        let how = format!("how={how}");
+        let mut guest = lab.command(&["run", "crash", "--board", "sunxi", "--", &how]);
+        let code = guest.wait_for_exit();
+        assert_steps(&guest);
+        (code, guest.console())
+    };
+    let (code, console) = run("panic");
+    assert_eq!(code, 101, "{console}");
+    assert!(console.contains("boot: restarting"), "{console}");
+    assert!(console.contains("planned panic"), "{console}");
+    let (code, console) = run("return");
+    assert_eq!(code, 0, "{console}");
+    assert!(!console.contains("boot: restarting"), "{console}");
+}
+
+#[test]
+fn a_card_is_the_same_each_time_and_has_what_it_says() {
+    let Some(lab) = Lab::open() else { return };
+    let folder = lab.folder();
+    let card = |name: &str, arguments: &[&str]| {
+        let path = folder.path().join(name);
+        let output = path.display().to_string();
+        let words = [
+            "image",
+            "hello",
+            "--board",
+            "sunxi",
+            "--machine",
+            "nanopi-neo",
+        ];
+        let words = [&words[..], &["--output", &output], arguments].concat();
+        let mut tool = lab.command(&words);
+        assert_eq!(tool.wait_for_exit(), 0, "{}", tool.console());
+        assert!(
+            tool.console().contains("for nanopi-neo"),
+            "{}",
+            tool.console()
+        );
+        std::fs::read(path).expect("it was written")
+    };
+    let one = card("one.img", &["--arg", "port=81"]);
+    assert!(one == card("two.img", &["--arg", "port=81"]), "two cards");
+    // The boot ROM's mark (linux-sunxi.org, "EGON"), and the arguments.
+    assert_eq!(&one[8196..8204], b"eGON.BT0");
+    let text = b"bootargs=port=81\n";
+    assert!(one.windows(text.len()).any(|part| part == text));
+}
+
+#[test]
+fn mistakes_are_named_before_anything_is_built() {
+    let Some(lab) = Lab::open() else { return };
+    let folder = lab.folder();
+    let output = folder.path().join("sd.img").display().to_string();
+    let refuse = |words: &[&str], hint: &str| {
+        let mut tool = lab.command(words);
+        assert_ne!(tool.wait_for_exit(), 0, "{words:?}");
+        assert!(tool.console().contains(hint), "{}", tool.console());
+        assert!(!std::path::Path::new(&output).exists(), "{words:?}");
+    };
+    let image = |board: &'static str, machine: &'static str| {
+        [
+            "image",
+            "hello",
+            "--board",
+            board,
+            "--machine",
+            machine,
+            "--output",
+            &output,
+        ]
+        .map(str::to_owned)
+    };
+    let words = |words: &[String; 8], more: &[&str]| -> Vec<String> {
+        let more = more.iter().map(ToString::to_string);
+        words.iter().cloned().chain(more).collect()
+    };
+    for (words, hint) in [
+        (
+            words(&image("sunxi", "cubieboard9"), &[]),
+            "known: orangepi-plus",
+        ),
+        (
+            words(&image("virt", "nanopi-neo"), &[]),
+            "add --board sunxi",
+        ),
+        (
+            words(&image("sunxi", "nanopi-neo"), &["--arg", "prot=81"]),
+            "port",
+        ),
+    ] {
+        let words: Vec<&str> = words.iter().map(String::as_str).collect();
+        refuse(&words, hint);
+    }
+    let run = ["run", "hello", "--board", "sunxi", "--memory", "64M"];
+    refuse(&run, "--memory is for board virt");
+}
