@@ -179,7 +179,7 @@ impl Sun8iEmac {
             .write(TRANSMITTED | RECEIVED | RECEIVE_HAS_NO_BUFFER);
         field!(self.controller.0, transmit_control_1).write(STORE_AND_FORWARD | DMA_ENABLE);
         field!(self.controller.0, transmit_control_0).write(ENABLE);
-        field!(self.controller.0, receive_control_0).write(ENABLE);
+        field!(self.controller.0, receive_control_0).write(ENABLE | CHECK_FRAMES);
         // From here on frames come, those too that waited.
         field!(self.controller.0, receive_control_1)
             .write(STORE_AND_FORWARD | DMA_ENABLE | DMA_START);
@@ -296,7 +296,7 @@ impl Cached<Descriptor> {
 
     /// Hands it over to be filled.
     fn offer(&self, cache: DataCache) {
-        self.submit(BUFFER as u32, cache);
+        self.submit(CHAINED | BUFFER as u32, cache);
     }
 }
 
@@ -427,7 +427,8 @@ impl embassy_net_driver::TxToken for TxToken<'_> {
         }
         buffer.hand_over(*cache);
         let bytes = length.max(SHORTEST_FRAME) as u32;
-        descriptors[*at].submit(SEND_FIRST | SEND_LAST | SEND_INTERRUPT | bytes, *cache);
+        let control = SEND_FIRST | SEND_LAST | SEND_INTERRUPT | CHAINED | bytes;
+        descriptors[*at].submit(control, *cache);
         *at = (*at + 1) % RING;
         field!(self.controller.0, transmit_control_1)
             .write(STORE_AND_FORWARD | DMA_ENABLE | DMA_START);

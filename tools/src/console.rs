@@ -236,6 +236,11 @@ impl Console {
         self.last.push_back(line.to_owned());
     }
 
+    /// The last lines.
+    pub(crate) fn recent(&self) -> impl Iterator<Item = &str> {
+        self.last.iter().map(String::as_str)
+    }
+
     /// The code with which a machine has stopped that cannot turn itself off.
     pub(crate) fn stopped(&self) -> Option<u8> {
         self.stopped

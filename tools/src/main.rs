@@ -4,7 +4,7 @@
 //! [`setup`]. The rest is shared: [`registry`] (boards and apps), [`cargo`] and [`image`] (from source
 //! to a flat image), [`arguments`] (what an image can be told), [`guest`], [`qemu`], [`qmp`], [`console`] and
 //! [`frames`] (a running image), [`http`] and [`network`] (talking to it), [`capture`] (what is said on a network
-//! device), [`card`] (SD cards), [`xl`] and [`ssh`] (guests of Xen, on other machines), [`process`] (child processes).
+//! device), [`card`] and [`flash`] (SD cards), [`xl`] and [`ssh`] (guests of Xen, on other machines), [`process`] (child processes).
 
 #![forbid(unsafe_code)]
 
@@ -14,6 +14,7 @@ mod card;
 mod cargo;
 mod commands;
 mod console;
+mod flash;
 mod frames;
 mod guest;
 mod http;

@@ -49,18 +49,23 @@ impl Namespace {
         namespace.ip(&["tuntap", "add", "dev", TAP, "mode", "tap"])?;
         namespace.ip(&["address", "add", HOST, "dev", TAP])?;
         namespace.ip(&["link", "set", TAP, "up"])?;
-        namespace.ip(&[
+        namespace.know(GUEST_MAC)?;
+        Ok(namespace)
+    }
+
+    /// Says which hardware address the guest has.
+    pub(crate) fn know(&self, mac: &str) -> Result<()> {
+        self.ip(&[
             "neighbour",
             "replace",
             GUEST,
             "lladdr",
-            GUEST_MAC,
+            mac,
             "dev",
             TAP,
             "nud",
             "permanent",
-        ])?;
-        Ok(namespace)
+        ])
     }
 
     fn ip(&self, words: &[&str]) -> Result<()> {

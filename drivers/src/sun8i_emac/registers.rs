@@ -68,6 +68,8 @@ pub(super) const RECEIVE_HAS_NO_BUFFER: u32 = 1 << 9;
 
 /// Transmit and Receive Control 0.
 pub(super) const ENABLE: u32 = 1 << 31;
+/// Receive Control 0: a wrong check sequence is told.
+pub(super) const CHECK_FRAMES: u32 = 1 << 27;
 
 /// Transmit and Receive Control 1.
 pub(super) const STORE_AND_FORWARD: u32 = 1 << 1;
@@ -91,7 +93,10 @@ pub(super) const LAST: u32 = 1 << 8;
 /// Check sequence, PHY, length, late collision, overflow, no buffer.
 pub(super) const BROKEN: u32 = 1 << 1 | 1 << 3 | 1 << 4 | 1 << 6 | 1 << 11 | 1 << 14;
 
-/// A transmit descriptor's control, besides the length.
+/// A descriptor's control, besides the length: the last word is where the next descriptor is (as in Linux'
+/// `stmmac/descs.h`, "SECOND_ADDRESS_CHAINED"; the datasheet reserves the bit).
+pub(super) const CHAINED: u32 = 1 << 24;
+/// The same, to transmit.
 pub(super) const SEND_FIRST: u32 = 1 << 29;
 pub(super) const SEND_LAST: u32 = 1 << 30;
 pub(super) const SEND_INTERRUPT: u32 = 1 << 31;

@@ -33,7 +33,7 @@ fn an_offered_buffer_is_the_controllers() {
     assert!(!ring.is_ours());
     assert_eq!(
         ring.descriptors[0].control.load(Ordering::Relaxed),
-        BUFFER as u32
+        CHAINED | BUFFER as u32
     );
 }
 

@@ -4,6 +4,7 @@
 //! only good for comparing side by side; instruction counts repeat on any machine.
 
 mod boot;
+mod card;
 mod load;
 mod parts;
 mod process;
@@ -14,7 +15,7 @@ mod xen;
 
 use std::process::ExitCode;
 
-use anyhow::{Context, Result, bail};
+use anyhow::{Context, Result};
 
 use self::subject::Subject;
 use self::table::{Table, grouped};
@@ -41,7 +42,8 @@ const DIRECTIONS: [(&str, Option<&str>); 2] = [
 /// Prints a table in Markdown on standard output and what it is doing on standard error. Beside the apps stands
 /// a minimal Linux guest of the same machine or Xen. On boards virt and virt-armv7 the load needs root: it runs
 /// over a tap in a network namespace, which this command makes and removes. On boards xenvm and cubieboard2
-/// everything happens in the Xen lab. On board unix only the load is measured, of a process on this machine's sockets
+/// everything happens in the Xen lab. On board sunxi the time from power-on is measured, through U-Boot, and load over a
+/// tap. On board unix only the load is measured, of a process on this machine's sockets
 /// and of one on a tap.
 #[derive(Debug, clap::Args)]
 #[command(after_help = "Examples:\n  \
@@ -114,10 +116,7 @@ pub(crate) fn run(arguments: &Arguments) -> Result<ExitCode> {
     let table = match (board.cpu(), board.loader) {
         (None, _) => process::measure(&workspace, &board, apps, effort)?,
         (Some(cpu), Some(Loader::Xl)) => xen::measure(&workspace, &board, cpu, apps, effort)?,
-        (Some(_), Some(Loader::Card)) => bail!(
-            "nothing is measured on board {} yet: add --board virt-armv7",
-            board.name
-        ),
+        (Some(_), Some(Loader::Card)) => card::measure(&workspace, &board, apps, effort)?,
         (Some(cpu), None) => measure_machine(&workspace, &board, cpu, apps, effort)?,
     };
     print!("{table}");

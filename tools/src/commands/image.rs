@@ -23,7 +23,7 @@ use crate::registry::{Loader, Workspace};
 #[command(after_help = "Examples:\n  \
     cargo landfall image 2048 --board sunxi --machine orangepi-plus --output sd.img\n  \
     cargo landfall image hello --board sunxi --machine nanopi-neo --output sd.img --arg port=80\n  \
-    sudo dd if=sd.img of=/dev/sdX bs=1M conv=fsync        onto a card; look twice at the device's name")]
+    sudo cargo landfall flash --image sd.img --device /dev/sdX        onto a card")]
 pub(crate) struct Arguments {
     /// The app, as `cargo landfall apps` lists it
     app: String,

@@ -8,6 +8,7 @@ mod burst;
 mod debug;
 mod decode;
 mod doctor;
+mod flash;
 mod image;
 mod lab;
 mod new;
@@ -38,6 +39,7 @@ pub(crate) enum Command {
     New(new::Arguments),
     Build(build::Arguments),
     Image(image::Arguments),
+    Flash(flash::Arguments),
     Run(run::Arguments),
     Debug(debug::Arguments),
     Trace(trace::Arguments),
@@ -69,6 +71,7 @@ pub(crate) fn run(command: Command) -> Result<ExitCode> {
         Command::New(arguments) => new::run(&arguments),
         Command::Build(arguments) => build::run(&arguments),
         Command::Image(arguments) => image::run(&arguments),
+        Command::Flash(arguments) => flash::run(&arguments),
         Command::Run(arguments) => run::run(arguments),
         Command::Debug(arguments) => debug::run(&arguments),
         Command::Trace(arguments) => trace::run(arguments),
