@@ -31,7 +31,14 @@ fn card(lab: &Lab, folder: &Folder) -> PathBuf {
     let path = folder.path().join("sd.img");
     let output = path.display().to_string();
     let words = [
-        "image", "hello", "--board", "sunxi", "--machine", "orangepi-plus", "--output", &output,
+        "image",
+        "hello",
+        "--board",
+        "sunxi",
+        "--machine",
+        "orangepi-plus",
+        "--output",
+        &output,
     ];
     let mut tool = lab.command(&words);
     assert_eq!(tool.wait_for_exit(), 0, "{}", tool.console());
@@ -88,7 +95,10 @@ fn what_cannot_be_a_card_is_refused() {
     let text = file(place("text"), b"a text", 4 << 20);
     refuses(flash(&lab, &text, &device), "no partition table");
     refuses(flash(&lab, &place("missing"), &device), "cannot open");
-    refuses(flash(&lab, &image, Path::new("/dev/no-such-card")), "--list");
+    refuses(
+        flash(&lab, &image, Path::new("/dev/no-such-card")),
+        "--list",
+    );
     refuses(flash(&lab, &image, Path::new("/dev/null")), "neither");
     refuses(flash(&lab, &image, folder.path()), "neither");
     let untouched = std::fs::read(device).expect("a file");
@@ -114,17 +124,28 @@ fn a_card_that_takes_no_more_is_not_called_written() {
     let place = folder.path().join("tmpfs");
     std::fs::create_dir(&place).expect("the folder is ours");
     let mut mount = Command::new("mount");
-    mount.args(["-t", "tmpfs", "-o", "size=2m", "tmpfs"]).arg(&place);
+    mount
+        .args(["-t", "tmpfs", "-o", "size=2m", "tmpfs"])
+        .arg(&place);
     if !mount.status().is_ok_and(|status| status.success()) {
         return skip("a small file system needs root, and mount");
     }
     let _mounted = Mounted(place.clone());
     // A file of more bytes than its file system has room for.
     let device = file(place.join("device"), &[], 8 << 20);
-    let image = file(folder.path().join("image"), &partition_table(8 << 20), 8 << 20);
-    let mut bytes = File::options().write(true).open(&image).expect("it is ours");
+    let image = file(
+        folder.path().join("image"),
+        &partition_table(8 << 20),
+        8 << 20,
+    );
+    let mut bytes = File::options()
+        .write(true)
+        .open(&image)
+        .expect("it is ours");
     bytes.seek(SeekFrom::Start(512)).expect("it is a file");
-    bytes.write_all(&vec![7; (8 << 20) - 512]).expect("there is room");
+    bytes
+        .write_all(&vec![7; (8 << 20) - 512])
+        .expect("there is room");
     let guest = flash(&lab, &image, &device);
     refuses(guest, "does not start: write it again");
 }
@@ -146,7 +167,10 @@ fn an_interrupted_card_is_not_called_written() {
     guest.signal(Signal::SIGINT);
     assert_eq!(guest.wait_for_exit(), 130, "{}", guest.console());
     let console = guest.console();
-    assert!(console.contains("does not start: write it again"), "{console}");
+    assert!(
+        console.contains("does not start: write it again"),
+        "{console}"
+    );
     assert!(!console.contains("compared"), "{console}");
 }
 
@@ -155,7 +179,10 @@ struct Loop(PathBuf);
 
 impl Drop for Loop {
     fn drop(&mut self) {
-        let ended = Command::new("losetup").arg("--detach").arg(&self.0).status();
+        let ended = Command::new("losetup")
+            .arg("--detach")
+            .arg(&self.0)
+            .status();
         if !ended.is_ok_and(|status| status.success()) {
             eprintln!("{} is still there", self.0.display());
         }

@@ -64,7 +64,10 @@ pub(crate) fn run(arguments: &Arguments) -> Result<ExitCode> {
         .inspect_err(|error| say_if_interrupted(error, &bar))
         .with_context(|| format!("{name} is not as it should be"))?;
     bar.finish_and_clear();
-    println!("{name} has {}, {bytes} bytes, read back and compared", image.display());
+    println!(
+        "{name} has {}, {bytes} bytes, read back and compared",
+        image.display()
+    );
     if let Target::Device(_) = target {
         println!("next: take it out, put it into the board, and plug in Ethernet and power");
     }
@@ -81,7 +84,10 @@ fn say_if_interrupted(error: &anyhow::Error, bar: &ProgressBar) {
 
 fn list(system: &System) -> Result<ExitCode> {
     let devices = devices::list(system)?;
-    let mut removable = devices.iter().filter(|device| device.is_removable).peekable();
+    let mut removable = devices
+        .iter()
+        .filter(|device| device.is_removable)
+        .peekable();
     if removable.peek().is_none() {
         eprintln!("this machine has no device that can be taken out: is the card in its reader?");
         return Ok(ExitCode::FAILURE);
@@ -112,7 +118,10 @@ fn described(device: &Device) -> String {
 fn confirm(device: &Device) -> Result<()> {
     let path = device.path().display().to_string();
     let advice = format!("{path} cannot be taken out of this machine: it is no card");
-    ensure!(std::io::stdin().is_terminal(), "{advice}; --list shows those that can");
+    ensure!(
+        std::io::stdin().is_terminal(),
+        "{advice}; --list shows those that can"
+    );
     eprint!("{advice}. All that is on it will be lost. Type its whole name to go on: ");
     std::io::stderr().flush()?;
     let mut typed = String::new();
@@ -138,7 +147,9 @@ fn open(path: &Path, target: &Target) -> Result<File> {
 fn progress(what: &'static str, bytes: u64) -> ProgressBar {
     let template = "{msg:12} [{bar:30}] {bytes} of {total_bytes}, {bytes_per_sec}, {eta} left";
     let style = ProgressStyle::with_template(template).expect("it was tried by a test");
-    let bar = ProgressBar::new(bytes).with_style(style.progress_chars("=> ")).with_message(what);
+    let bar = ProgressBar::new(bytes)
+        .with_style(style.progress_chars("=> "))
+        .with_message(what);
     bar.enable_steady_tick(Duration::from_millis(200));
     bar
 }

@@ -31,7 +31,9 @@ pub(crate) fn check(image: &mut File) -> Result<u64> {
     );
     let end = (0..4).map(|index| {
         let entry = &first[ENTRIES + index * ENTRY..][..ENTRY];
-        let word = |at: usize| u32::from_le_bytes([entry[at], entry[at + 1], entry[at + 2], entry[at + 3]]);
+        let word = |at: usize| {
+            u32::from_le_bytes([entry[at], entry[at + 1], entry[at + 2], entry[at + 3]])
+        };
         (u64::from(word(8)) + u64::from(word(12))) * SECTOR
     });
     let end = end.max().unwrap_or(0);
@@ -56,9 +58,15 @@ pub(crate) fn write(
     for at in (0..bytes).step_by(BLOCK) {
         let block = (bytes - at).min(BLOCK as u64) as usize;
         let (wanted, there) = (&mut wanted[..block], &mut there[..block]);
-        let half = || format!("the card has the first {at} of {bytes} bytes, and does not start: write it again");
+        let half = || {
+            format!(
+                "the card has the first {at} of {bytes} bytes, and does not start: write it again"
+            )
+        };
         process::check_stopped().with_context(half)?;
-        image.read_exact(wanted).with_context(|| format!("cannot read the image at byte {at}; {}", half()))?;
+        image
+            .read_exact(wanted)
+            .with_context(|| format!("cannot read the image at byte {at}; {}", half()))?;
         let failed = || format!("cannot write at byte {at}; {}", half());
         if wanted.iter().all(|byte| *byte == 0) {
             card.seek(SeekFrom::Start(at)).with_context(failed)?;
@@ -94,7 +102,11 @@ pub(crate) fn compare(
         image.read_exact(wanted).context("cannot read the image")?;
         card.read_exact(there)
             .with_context(|| format!("cannot read the card at byte {at}: it is bad"))?;
-        if let Some(offset) = wanted.iter().zip(&*there).position(|(left, right)| left != right) {
+        if let Some(offset) = wanted
+            .iter()
+            .zip(&*there)
+            .position(|(left, right)| left != right)
+        {
             bail!(
                 "byte {} of the card is not what was written: it is bad",
                 at + offset as u64
@@ -154,7 +166,8 @@ mod tests {
         let image = image();
         let bytes = image.len() as u64;
         let (mut source, mut card) = (file(&image), file(&image));
-        card.seek(SeekFrom::Start(2 * BLOCK as u64 + 5)).expect("a file");
+        card.seek(SeekFrom::Start(2 * BLOCK as u64 + 5))
+            .expect("a file");
         card.write_all(&[8]).expect("a file");
         let error = compare(&mut source, &mut card, bytes, |_| {}).expect_err("another byte");
         assert!(error.to_string().contains("byte 2097157 "), "{error}");

@@ -76,12 +76,20 @@ fn device(system: &System, name: &str) -> Device {
     };
     let backing = text("loop/backing_file");
     let kind = text("device/type");
-    let words = [text("device/vendor"), text("device/model"), text("device/name")];
+    let words = [
+        text("device/vendor"),
+        text("device/model"),
+        text("device/name"),
+    ];
     let model = words.iter().filter(|it| !it.is_empty()).cloned();
     let model = model.collect::<Vec<_>>().join(" ");
     Device {
         name: name.to_owned(),
-        model: if backing.is_empty() { model } else { format!("the file {backing}") },
+        model: if backing.is_empty() {
+            model
+        } else {
+            format!("the file {backing}")
+        },
         bytes: text("size").parse().unwrap_or(0) * SECTOR,
         // A reader that is built in does not say that its cards can be taken out, but what they are.
         is_removable: text("removable") == "1" || kind == "SD" || !backing.is_empty(),
@@ -108,7 +116,9 @@ fn uses(system: &System, name: &str) -> Vec<String> {
         }
     }
     let swaps = fs::read_to_string(&system.swaps).unwrap_or_default();
-    let swaps = swaps.lines().filter_map(|line| line.split_whitespace().next());
+    let swaps = swaps
+        .lines()
+        .filter_map(|line| line.split_whitespace().next());
     uses.extend(
         swaps
             .filter(|path| is_part(path))
@@ -120,9 +130,16 @@ fn uses(system: &System, name: &str) -> Vec<String> {
             false => system.block.join(name).join(part),
         };
         // Encryption, volumes, arrays.
-        for holder in fs::read_dir(folder.join("holders")).into_iter().flatten().flatten() {
+        for holder in fs::read_dir(folder.join("holders"))
+            .into_iter()
+            .flatten()
+            .flatten()
+        {
             let holder = holder.file_name();
-            uses.push(format!("/dev/{part} is part of {}", holder.to_string_lossy()));
+            uses.push(format!(
+                "/dev/{part} is part of {}",
+                holder.to_string_lossy()
+            ));
         }
     }
     uses
@@ -211,7 +228,11 @@ mod tests {
             fs::create_dir_all(path.parent().expect("it has a folder")).expect("it is ours");
             fs::write(path, text).expect("it is ours");
         };
-        for (name, size, removable) in [("sda", 1 << 24, "0"), ("sdb", 1 << 20, "1"), ("sdc", 1 << 18, "1")] {
+        for (name, size, removable) in [
+            ("sda", 1 << 24, "0"),
+            ("sdb", 1 << 20, "1"),
+            ("sdc", 1 << 18, "1"),
+        ] {
             write(&format!("{name}/size"), &format!("{size}\n"));
             write(&format!("{name}/removable"), &format!("{removable}\n"));
             write(&format!("{name}/ro"), "0\n");
@@ -266,8 +287,13 @@ mod tests {
         let system = system(folder.path());
         let file = folder.path().join("card");
         fs::write(&file, [0; 100]).expect("it is ours");
-        assert_eq!(target(&system, &file, 100).expect("room"), Target::File(100));
-        let error = target(&system, &file, 101).expect_err("no room").to_string();
+        assert_eq!(
+            target(&system, &file, 100).expect("room"),
+            Target::File(100)
+        );
+        let error = target(&system, &file, 101)
+            .expect_err("no room")
+            .to_string();
         assert!(error.contains("too small"), "{error}");
         let error = target(&system, folder.path(), 1).expect_err("a folder");
         assert!(error.to_string().contains("neither"), "{error}");
