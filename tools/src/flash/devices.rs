@@ -60,7 +60,7 @@ pub(crate) fn list(system: &System) -> Result<Vec<Device>> {
     let entries = fs::read_dir(&system.block)
         .with_context(|| format!("cannot read {}", system.block.display()))?;
     let mut devices: Vec<Device> = entries
-        .filter_map(|entry| Some(entry.ok()?.file_name().into_string().ok()?))
+        .filter_map(|entry| entry.ok()?.file_name().into_string().ok())
         .map(|name| device(system, &name))
         .filter(|device| device.bytes > 0)
         .collect();

@@ -4,7 +4,7 @@
 //! Linux stands beside it.
 
 use std::net::{Ipv4Addr, SocketAddr, TcpListener};
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 use std::process::Command;
 use std::time::{Duration, Instant};
 
@@ -110,7 +110,7 @@ struct Times {
     answered: u64,
 }
 
-fn boot(column: &mut Column<'_>, card: &PathBuf, effort: Effort) -> Result<()> {
+fn boot(column: &mut Column<'_>, card: &Path, effort: Effort) -> Result<()> {
     column.announce(&format!("starting it {} times", effort.starts));
     let times = (0..effort.starts).map(|_| start(card));
     let times = times.collect::<Result<Vec<Times>>>()?;
@@ -129,13 +129,13 @@ fn boot(column: &mut Column<'_>, card: &PathBuf, effort: Effort) -> Result<()> {
     Ok(())
 }
 
-fn start(card: &PathBuf) -> Result<Times> {
+fn start(card: &Path) -> Result<Times> {
     let port = TcpListener::bind((Ipv4Addr::LOCALHOST, 0))?
         .local_addr()?
         .port();
     let address = SocketAddr::from((Ipv4Addr::LOCALHOST, port));
     let machine = CardMachine {
-        card: card.clone(),
+        card: card.to_path_buf(),
         network: Network::User {
             host_port: port,
             guest_port: GUEST_PORT,
