@@ -120,6 +120,8 @@ pub struct Sun8iEmac {
     transmit: Ring,
     /// The stack has the buffer before `receive.at`.
     lent: bool,
+    /// The controller had no buffer for a frame.
+    overrun: bool,
 }
 
 /// The controller's registers.
@@ -151,6 +153,7 @@ impl Sun8iEmac {
             receive,
             transmit: Ring::new(cache),
             lent: false,
+            overrun: false,
             controller,
         };
         Ok(this.started())
@@ -224,7 +227,25 @@ impl Sun8iEmac {
             self.lent = true;
             self.give_back();
         }
+        if self.overrun && !self.lent {
+            self.restart_receiving();
+        }
         false
+    }
+
+    /// Begins anew with the first descriptor. Where a controller goes on after it had no buffer, each knows for itself:
+    /// QEMU's begins with the first, too.
+    fn restart_receiving(&mut self) {
+        self.overrun = false;
+        field!(self.controller.0, receive_control_1).write(STORE_AND_FORWARD);
+        self.receive.at = 0;
+        for (descriptor, buffer) in self.receive.descriptors.iter().zip(&self.receive.buffers) {
+            buffer.take_over(self.receive.cache);
+            descriptor.offer(self.receive.cache);
+        }
+        field!(self.controller.0, receive_list).write(self.receive.address());
+        field!(self.controller.0, receive_control_1)
+            .write(STORE_AND_FORWARD | DMA_ENABLE | DMA_START);
     }
 
     /// Returns `ready`; when it is not so, remembers who waits, tells the controller that its interrupt was seen, and
@@ -240,6 +261,7 @@ impl Sun8iEmac {
         self.events.interrupt.listen(context);
         let seen = field_shared!(self.controller.0, interrupt_status).read();
         field!(self.controller.0, interrupt_status).write(seen);
+        self.overrun |= seen & RECEIVE_HAS_NO_BUFFER != 0;
         ready(self)
     }
 
