@@ -213,7 +213,8 @@ fn a_configured_ipv6_address_serves(
     guest.assert_well();
 }
 
-/// 2048 without IPv6, whose lease is renewed after two seconds and rebound after five.
+/// 2048 without IPv6, whose lease is renewed after two seconds and rebound after ten: long enough for a server to go
+/// and come back in between, on slow machines too.
 fn with_a_short_lease<'a>(
     lab: &Lab,
     namespace: &Namespace,
@@ -221,7 +222,7 @@ fn with_a_short_lease<'a>(
     server: &mut Dnsmasq<'_>,
 ) -> Running<'a> {
     server.reserved.push((GUEST_MAC, GUEST));
-    server.renewal_seconds = Some((2, 5));
+    server.renewal_seconds = Some((2, 10));
     server.start();
     board.start(lab, namespace, "2048", &["ip6=off"])
 }

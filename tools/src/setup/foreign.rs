@@ -5,6 +5,7 @@
 
 use std::collections::BTreeMap;
 use std::fmt::Write;
+use std::fs::File;
 use std::path::{Path, PathBuf};
 use std::process::{Command, Stdio};
 use std::time::{Duration, SystemTime};
@@ -45,12 +46,13 @@ pub(crate) struct Package {
     pub(crate) sha256: String,
 }
 
-/// An apt of its own for one architecture.
-#[derive(Clone, Debug)]
+/// An apt of its own for one architecture, for this process alone while the value lives.
+#[derive(Debug)]
 pub(crate) struct Apt {
     architecture: &'static str,
     folder: PathBuf,
     mirror: Option<Mirror>,
+    _lock: File,
 }
 
 impl Mirror {
@@ -103,9 +105,14 @@ impl Apt {
             "Debian's packages are fetched with apt-get, which this system does not have: \
              use a Debian or Ubuntu machine or container"
         );
+        let folder = cache::folder()?.join(folder_name(architecture, mirror.as_ref()));
+        std::fs::create_dir_all(&folder)
+            .with_context(|| format!("cannot create {}", folder.display()))?;
         let apt = Self {
             architecture,
-            folder: cache::folder()?.join(folder_name(architecture, mirror.as_ref())),
+            // apt itself does not wait for another one, but fails.
+            _lock: cache::lock(&folder)?,
+            folder,
             mirror,
         };
         for folder in ["state/lists/partial", "cache/archives/partial", "packages"] {

@@ -9,6 +9,8 @@ use anyhow::{Context, Result, ensure};
 use super::count::Count;
 use super::xen::{self, Host};
 use super::{Outcome, Step};
+use crate::card::models::EMULATED;
+use crate::card::u_boot;
 use crate::cargo::{Compilers, Pages, executables, message_format};
 use crate::commands::build;
 use crate::process::{self, ChildGuard};
@@ -76,6 +78,7 @@ impl Bench {
         ])?;
         sshd::get()?;
         xen_headers::get()?;
+        u_boot::get(EMULATED, None)?;
         self.compilers.get(wasm::TARGET)?;
         for target in self.targets()? {
             self.compilers.get(&target)?;
