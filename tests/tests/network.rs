@@ -139,7 +139,10 @@ impl<'a> Board<'a> {
             }
             Self::Xen(host) => {
                 let domain = host.domain("networked", app).bridges(&[TAPPED]);
-                Running::Domain(domain.mac(GUEST_MAC).arguments(arguments).create())
+                let mut domain = domain.mac(GUEST_MAC).arguments(arguments).create();
+                // What is sent to it earlier is lost on the bridge.
+                domain.wait_for_line("the network link is up");
+                Running::Domain(domain)
             }
         }
     }

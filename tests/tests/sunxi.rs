@@ -95,7 +95,10 @@ fn a_crash_restarts_it_and_an_end_leaves_it() {
     let Some(lab) = Lab::open() else { return };
     let run = |how: &str| {
         let how = format!("how={how}");
-        let mut guest = lab.command(&["run", "crash", "--board", "sunxi", "--", &how]);
+        let words = [
+            "run", "crash", "--board", "sunxi", "--port", "0", "--", &how,
+        ];
+        let mut guest = lab.command(&words);
         let code = guest.wait_for_exit();
         assert_steps(&guest);
         (code, guest.console())
