@@ -143,14 +143,12 @@ impl Sun8iEmac {
         controller.reset()?;
         let phy = phy::find(&mut controller).ok_or(EmacError::NoPhy)?;
         phy::start(&mut controller, phy);
-        let receive = Ring::new(cache);
-        receive.descriptors.iter().for_each(|it| it.offer(cache));
         let this = Self {
             mac,
             events,
             phy,
             link: None,
-            receive,
+            receive: Ring::new(cache),
             transmit: Ring::new(cache),
             lent: false,
             overrun: false,
@@ -164,11 +162,6 @@ impl Sun8iEmac {
         self.phy
     }
 
-    /// What the link is, as of the last look.
-    pub fn link(&self) -> Option<Link> {
-        self.link
-    }
-
     fn started(mut self) -> Self {
         let [a, b, c, d, e, f] = self.mac;
         field!(self.controller.0, address_high).write(u32::from_le_bytes([e, f, 0, 0]));
@@ -177,15 +170,13 @@ impl Sun8iEmac {
         field!(self.controller.0, receive_filter).write(ALL_MULTICAST);
         field!(self.controller.0, basic_control_1).write(BURST_OF_8);
         field!(self.controller.0, transmit_list).write(self.transmit.address());
-        field!(self.controller.0, receive_list).write(self.receive.address());
         field!(self.controller.0, interrupt_enable)
             .write(TRANSMITTED | RECEIVED | RECEIVE_HAS_NO_BUFFER);
         field!(self.controller.0, transmit_control_1).write(STORE_AND_FORWARD | DMA_ENABLE);
         field!(self.controller.0, transmit_control_0).write(ENABLE);
         field!(self.controller.0, receive_control_0).write(ENABLE | CHECK_FRAMES);
         // From here on frames come, those too that waited.
-        field!(self.controller.0, receive_control_1)
-            .write(STORE_AND_FORWARD | DMA_ENABLE | DMA_START);
+        self.begin_receiving();
         self
     }
 
@@ -228,14 +219,14 @@ impl Sun8iEmac {
             self.give_back();
         }
         if self.overrun && !self.lent {
-            self.restart_receiving();
+            self.begin_receiving();
         }
         false
     }
 
-    /// Begins anew with the first descriptor. Where a controller goes on after it had no buffer, each knows for itself:
-    /// QEMU's begins with the first, too.
-    fn restart_receiving(&mut self) {
+    /// Begins with the first descriptor, also anew: where a controller goes on after it had no buffer, each knows for
+    /// itself, and QEMU's begins with the first, too.
+    fn begin_receiving(&mut self) {
         self.overrun = false;
         field!(self.controller.0, receive_control_1).write(STORE_AND_FORWARD);
         self.receive.at = 0;

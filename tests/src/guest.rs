@@ -350,6 +350,18 @@ impl Guest {
         kill(pid(self.pid()), signal).expect("it runs");
     }
 
+    /// Fails unless it has said all of these, in this order.
+    pub fn assert_said(&self, steps: &[&str]) {
+        let console = self.console();
+        let mut rest = console.as_str();
+        for step in steps {
+            let Some(at) = rest.find(step) else {
+                panic!("{step:?} is missing or late:\n{console}");
+            };
+            rest = &rest[at..];
+        }
+    }
+
     /// Fails if it has panicked, ended or met an exception.
     pub fn assert_well(&mut self) {
         let console = self.console();

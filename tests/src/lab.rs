@@ -73,6 +73,15 @@ impl Lab {
         self.images.parent().unwrap_or(&self.images)
     }
 
+    /// Has the tool write a card with `hello` for a machine to `path`; returns what it says.
+    pub fn card(&self, machine: &str, path: &Path, more: &[&str]) -> String {
+        let output = path.display().to_string();
+        let words = ["image", "hello", "--board", "sunxi", "--machine", machine];
+        let mut tool = self.command(&[&words[..], &["--output", &output], more].concat());
+        assert_eq!(tool.wait_for_exit(), 0, "{}", tool.console());
+        tool.console()
+    }
+
     /// An empty folder that is removed with the returned value.
     pub fn folder(&self) -> Folder {
         static NEXT: AtomicU32 = AtomicU32::new(0);

@@ -17,17 +17,6 @@ const STEPS: [&str; 6] = [
     "boot: starting the app",
 ];
 
-fn assert_steps(guest: &Guest) {
-    let console = guest.console();
-    let mut rest = console.as_str();
-    for step in STEPS {
-        let Some(at) = rest.find(step) else {
-            panic!("{step:?} is missing or late:\n{console}");
-        };
-        rest = &rest[at..];
-    }
-}
-
 fn assert_serves(app: &str, address: SocketAddr) {
     let response = http::get(address, "/");
     match app {
@@ -57,7 +46,7 @@ fn serves(lab: &Lab, board: &str, app: &str, options: &[&str]) -> String {
     let mut guest = lab.machine(app).board(board).options(options).start();
     let address = guest.wait_until_it_listens();
     assert_serves(app, address);
-    assert_steps(&guest);
+    guest.assert_said(&STEPS);
     guest.assert_well();
     guest.console()
 }
@@ -182,7 +171,7 @@ fn a_second_core_is_left_alone() {
     let mut guest = lab.qemu("qemu-system-aarch64", &words);
     guest.wait_for_line("listening on TCP port");
     assert_serves("2048", ([127, 0, 0, 1], port).into());
-    assert_steps(&guest);
+    guest.assert_said(&STEPS);
     guest.assert_well();
 }
 

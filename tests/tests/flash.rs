@@ -29,19 +29,7 @@ fn refuses(mut guest: Guest, hint: &str) {
 /// A card of our own.
 fn card(lab: &Lab, folder: &Folder) -> PathBuf {
     let path = folder.path().join("sd.img");
-    let output = path.display().to_string();
-    let words = [
-        "image",
-        "hello",
-        "--board",
-        "sunxi",
-        "--machine",
-        "orangepi-plus",
-        "--output",
-        &output,
-    ];
-    let mut tool = lab.command(&words);
-    assert_eq!(tool.wait_for_exit(), 0, "{}", tool.console());
+    lab.card("orangepi-plus", &path, &[]);
     path
 }
 

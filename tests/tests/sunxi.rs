@@ -8,7 +8,7 @@ use std::net::{IpAddr, SocketAddr};
 use landfall_tests::dnsmasq::Ipv6;
 use landfall_tests::http::{get, info};
 use landfall_tests::network::TAP;
-use landfall_tests::{Connection, Dnsmasq, Guest, Lab, Namespace, skip};
+use landfall_tests::{Connection, Dnsmasq, Lab, Namespace, skip};
 
 /// What is said on the way, in this order.
 const STEPS: [&str; 9] = [
@@ -23,23 +23,12 @@ const STEPS: [&str; 9] = [
     "boot: starting the app",
 ];
 
-fn assert_steps(guest: &Guest) {
-    let console = guest.console();
-    let mut rest = console.as_str();
-    for step in STEPS {
-        let Some(at) = rest.find(step) else {
-            panic!("{step:?} is missing or late:\n{console}");
-        };
-        rest = &rest[at..];
-    }
-}
-
 #[test]
 fn a_card_starts_the_game_by_u_boot() {
     let Some(lab) = Lab::open() else { return };
     let mut guest = lab.command(&["run", "2048", "--board", "sunxi", "--port", "0"]);
     let address = guest.wait_until_open();
-    assert_steps(&guest);
+    guest.assert_said(&STEPS);
     guest.wait_for_line("(DHCP)");
     assert!(get(address, "/").text().contains("<title>2048"));
     let told = info(address);
@@ -100,7 +89,7 @@ fn a_crash_restarts_it_and_an_end_leaves_it() {
         ];
         let mut guest = lab.command(&words);
         let code = guest.wait_for_exit();
-        assert_steps(&guest);
+        guest.assert_said(&STEPS);
         (code, guest.console())
     };
     let (code, console) = run("panic");
@@ -118,23 +107,8 @@ fn a_card_is_the_same_each_time_and_has_what_it_says() {
     let folder = lab.folder();
     let card = |name: &str, arguments: &[&str]| {
         let path = folder.path().join(name);
-        let output = path.display().to_string();
-        let words = [
-            "image",
-            "hello",
-            "--board",
-            "sunxi",
-            "--machine",
-            "nanopi-neo",
-        ];
-        let words = [&words[..], &["--output", &output], arguments].concat();
-        let mut tool = lab.command(&words);
-        assert_eq!(tool.wait_for_exit(), 0, "{}", tool.console());
-        assert!(
-            tool.console().contains("for nanopi-neo"),
-            "{}",
-            tool.console()
-        );
+        let said = lab.card("nanopi-neo", &path, arguments);
+        assert!(said.contains("for nanopi-neo"), "{said}");
         std::fs::read(path).expect("it was written")
     };
     let one = card("one.img", &["--arg", "port=81"]);

@@ -1,6 +1,6 @@
 //! The controller's registers and the bits of its descriptors (Allwinner H3 Datasheet 1.2, 8.10.5 and 8.10.4).
 
-use safe_mmio::fields::{ReadPure, ReadPureWrite};
+use safe_mmio::fields::ReadPureWrite;
 
 /// The registers that are used.
 #[repr(C)]
@@ -38,9 +38,6 @@ pub struct Registers {
     pub(super) address_high: ReadPureWrite<u32>,
     /// 0x54: MAC Address 0, bytes 0 to 3
     pub(super) address_low: ReadPureWrite<u32>,
-    reserved_58: [u32; 22],
-    /// 0xb0: Transmit DMA Status
-    pub(super) transmit_status: ReadPure<u32>,
 }
 
 const _: () = {
@@ -48,7 +45,6 @@ const _: () = {
     assert!(offset_of!(Registers, receive_list) == 0x34);
     assert!(offset_of!(Registers, mdio_command) == 0x48);
     assert!(offset_of!(Registers, address_low) == 0x54);
-    assert!(offset_of!(Registers, transmit_status) == 0xb0);
 };
 
 /// Basic Control 0.

@@ -3,7 +3,7 @@
 //! Instructions are QEMU's own count (`-icount shift=0`, asked by `query-replay`): exact, and without the
 //! time that the guest sleeps.
 
-use std::net::{Ipv4Addr, SocketAddr, TcpListener};
+use std::net::{Ipv4Addr, SocketAddr};
 use std::time::{Duration, Instant};
 
 use anyhow::{Context, Result, bail};
@@ -11,6 +11,7 @@ use anyhow::{Context, Result, bail};
 use super::Effort;
 use super::subject::Subject;
 use super::table::{Column, grouped};
+use crate::commands::run::reserve;
 use crate::console::Console;
 use crate::guest::Guest;
 use crate::http;
@@ -28,7 +29,7 @@ const PATIENCE: Duration = Duration::from_secs(5);
 const PAUSE: Duration = Duration::from_millis(1);
 
 /// An address in QEMU's own network, so that no DHCP takes part.
-const STATIC_ADDRESS: [&str; 2] = ["ip=10.0.2.15/24", "gateway=10.0.2.2"];
+pub(super) const STATIC_ADDRESS: [&str; 2] = ["ip=10.0.2.15/24", "gateway=10.0.2.2"];
 
 /// Measures starts and idling.
 pub(super) fn measure(column: &mut Column<'_>, subject: &Subject, effort: Effort) -> Result<()> {
@@ -84,9 +85,7 @@ impl Run {
 
     fn start_with(subject: &Subject, memory: MemorySize, extra: &[&str]) -> Result<Self> {
         process::check_stopped()?;
-        let port = TcpListener::bind((Ipv4Addr::LOCALHOST, 0))?
-            .local_addr()?
-            .port();
+        let port = reserve(Ipv4Addr::LOCALHOST, 0, "--port PORT")?;
         let folder = tempfile::tempdir()?;
         let network = Network::User {
             host_port: port,

@@ -3,13 +3,14 @@
 //! Time is the guest's: an instruction takes 8 ns (`-icount shift=3`), whatever this machine does. With fewer U-Boot,
 //! which waits for devices that are not there, would take minutes. No Linux stands beside it.
 
-use std::net::{Ipv4Addr, SocketAddr, TcpListener};
+use std::net::Ipv4Addr;
 use std::path::{Path, PathBuf};
 use std::process::Command;
 use std::time::{Duration, Instant};
 
 use anyhow::{Context, Result, bail};
 
+use super::boot::{STATIC_ADDRESS, median};
 use super::load::{self, Server};
 use super::table::{Column, Table, grouped};
 use super::{Effort, size};
@@ -17,6 +18,7 @@ use crate::card::models::EMULATED;
 use crate::card::{Card, u_boot};
 use crate::cargo::Compilers;
 use crate::commands::build;
+use crate::commands::run::{local, reserve};
 use crate::console::Console;
 use crate::guest::Guest;
 use crate::http;
@@ -26,9 +28,6 @@ use crate::qemu::{CardMachine, GUEST_PORT, Network};
 use crate::qmp::Qmp;
 use crate::registry::{App, Board, Workspace};
 use crate::setup::programs;
-
-/// An address in QEMU's own network, so that no DHCP takes part.
-const STATIC_ADDRESS: [&str; 2] = ["ip=10.0.2.15/24", "gateway=10.0.2.2"];
 
 /// The first words of an image, when U-Boot has handed over.
 const HANDED_OVER: &str = "boot: Landfall";
@@ -117,26 +116,23 @@ fn boot(column: &mut Column<'_>, card: &Path, effort: Effort) -> Result<()> {
     column.announce(&format!("starting it {} times", effort.starts));
     let times = (0..effort.starts).map(|_| start(card));
     let times = times.collect::<Result<Vec<Times>>>()?;
-    let median = |of: fn(&Times) -> u64| super::boot::median(times.iter().map(of).collect());
+    let middle = |of: fn(&Times) -> u64| median(times.iter().map(of).collect());
     let milliseconds = |instructions: u64| grouped((instructions << SHIFT) / 1_000_000);
     column.add(
         "from U-Boot's first line to the first answer, ms",
-        milliseconds(median(|it| it.answered - it.first_line)),
+        milliseconds(middle(|it| it.answered - it.first_line)),
         HOW_TIME,
     );
     column.add(
         "of it after U-Boot, ms",
-        milliseconds(median(|it| it.answered - it.handed_over)),
+        milliseconds(middle(|it| it.answered - it.handed_over)),
         HOW_TIME,
     );
     Ok(())
 }
 
 fn start(card: &Path) -> Result<Times> {
-    let port = TcpListener::bind((Ipv4Addr::LOCALHOST, 0))?
-        .local_addr()?
-        .port();
-    let address = SocketAddr::from((Ipv4Addr::LOCALHOST, port));
+    let port = reserve(Ipv4Addr::LOCALHOST, 0, "--port PORT")?;
     let machine = CardMachine {
         card: card.to_path_buf(),
         network: Network::User {
@@ -169,7 +165,7 @@ fn start(card: &Path) -> Result<Times> {
             handed_over = Some(qmp.instructions()?);
         }
         if guest.console.url().is_some()
-            && http::get(address, PATIENCE).is_ok_and(|status| status.is_ok())
+            && http::get(local(port), PATIENCE).is_ok_and(|status| status.is_ok())
         {
             return Ok(Times {
                 first_line: first_line.context("it has said something")?,
