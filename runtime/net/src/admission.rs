@@ -24,13 +24,21 @@ const HALF_OPEN_MINIMUM: Duration = Duration::from_millis(250);
 const CROWD: usize = 8;
 /// Sockets that are kept without a connection, at most.
 pub(crate) const SPARES: usize = 8;
-/// How long, after the last came: in a row of connections there is always one.
+/// How long each, if no connection takes it: the newest serves first, so in a row of connections there is
+/// always one, and the others go.
 const SPARE_LIFE: Duration = Duration::from_secs(1);
 /// What a connection takes from the heap beside its buffers, generously.
 const CONNECTION_OVERHEAD: usize = 2048;
 /// A send buffer up to this many bytes needs no congestion control: it is the initial window of
 /// RFC 6928, which any sender may put on the wire before it knows anything of the network.
 const INITIAL_WINDOW: usize = 10 * 1460;
+
+/// A connection that is over and whose large buffers another may have.
+pub(crate) struct Spare {
+    connection: Box<Connection>,
+    /// Until when they are kept.
+    pub(crate) until: Instant,
+}
 
 impl Inner {
     /// Makes a connection for a SYN, if there is room or room can be made.
@@ -91,7 +99,7 @@ impl Inner {
             let crowd = self.is_crowded();
             if !crowd
                 && self.has_room(0).is_ok()
-                && let Some(socket) = self.spare.pop().and_then(|it| it.into_socket())
+                && let Some(socket) = self.spare.pop().and_then(|it| it.connection.into_socket())
             {
                 return Ok(prepare(socket, &self.config));
             }
@@ -153,12 +161,10 @@ impl Inner {
         self.config.free_memory.is_some() && self.plentiful() < self.free_at_start / 4
     }
 
-    /// Lets go of what was kept for other connections, when its time has come.
+    /// Lets go of what was kept for other connections and nobody took in time.
     pub(crate) fn expire_spares(&mut self, now: Instant) {
-        if self.spare_until.is_some_and(|until| until <= now) {
-            self.spare.clear();
-            self.spare_until = None;
-        }
+        let over = self.spare.iter().take_while(|it| it.until <= now).count();
+        self.spare.drain(..over);
     }
 
     /// Keeps the socket of a connection that is over, if its buffers are large: to fill others with
@@ -169,8 +175,10 @@ impl Inner {
         {
             // Whoever waits for it is told.
             socket.abort();
-            self.spare.push(connection);
-            self.spare_until = Some(clock::now() + SPARE_LIFE);
+            self.spare.push(Spare {
+                connection,
+                until: clock::now() + SPARE_LIFE,
+            });
         }
     }
 

@@ -140,7 +140,8 @@ impl Inner {
     /// Returns when there is something to do next.
     fn next_timer(&self) -> Option<Instant> {
         let first = self.timers.first().map(|&(at, _)| key_time(at));
-        first.into_iter().chain(self.spare_until).min()
+        let spare = self.spare.first().map(|it| it.until);
+        first.into_iter().chain(spare).min()
     }
 
     /// Takes a batch of frames from the device. Returns whether there may be more.

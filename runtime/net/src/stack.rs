@@ -3,7 +3,6 @@
 //! [`Inner`] is borrowed for the length of one call and never across an `await`. Wakers are called
 //! while it is borrowed: they only queue tasks.
 
-use alloc::boxed::Box;
 use alloc::collections::{BTreeMap, BTreeSet, VecDeque};
 use alloc::rc::Rc;
 use alloc::vec::Vec;
@@ -17,8 +16,8 @@ use smoltcp::iface::Interface;
 use smoltcp::phy::DeviceCapabilities;
 use smoltcp::wire::{EthernetAddress, IpAddress, IpCidr, IpEndpoint, Ipv4Cidr};
 
-use crate::admission::SPARES;
-use crate::clock::{self, Instant};
+use crate::admission::{SPARES, Spare};
+use crate::clock;
 use crate::connection::{Connection, ConnectionId, Endpoint, Key, Table, Work};
 use crate::demux::{DHCP_CLIENT, Flow};
 use crate::device::{self, ChecksumDuty, OneFrame};
@@ -218,11 +217,8 @@ pub(crate) struct Inner {
     /// All TCP connections, and how frames find them.
     pub(crate) connections: Table,
     pub(crate) flows: BTreeMap<Flow, ConnectionId>,
-    /// Connections that are over, for their sockets with large buffers.
-    #[expect(clippy::vec_box, reason = "the table's boxes move here as they are")]
-    pub(crate) spare: Vec<Box<Connection>>,
-    /// Until when those are kept, if there are any.
-    pub(crate) spare_until: Option<Instant>,
+    /// Sockets that others may have, the one that is kept for longest last.
+    pub(crate) spare: Vec<Spare>,
     pub(crate) listeners: Ports<Backlog>,
     /// Connections in TIME-WAIT, by when they came there.
     pub(crate) time_wait: BTreeSet<(Key, Work)>,
@@ -279,7 +275,6 @@ impl Inner {
             connections: Table::default(),
             flows: BTreeMap::new(),
             spare: Vec::with_capacity(SPARES),
-            spare_until: None,
             listeners: Ports::new(),
             time_wait: BTreeSet::new(),
             datagrams: Ports::new(),

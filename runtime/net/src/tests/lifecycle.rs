@@ -411,6 +411,15 @@ fn large_buffers_are_used_again_and_given_up_when_memory_is_short() {
         drop(many);
         clock::sleep_ms(100).await;
         assert_eq!(spares(), SPARES);
+        for _ in 0..20 {
+            drop(ask(&client).await);
+            clock::sleep_ms(100).await;
+        }
+        assert_eq!(spares(), 1, "one is enough for a row of connections");
+        let many = connect_often(&client, 30).await;
+        drop(many);
+        clock::sleep_ms(100).await;
+        assert_eq!(spares(), SPARES);
         let shortage = server.with(|inner| {
             FREE.set(1000);
             inner.new_socket(clock::now()).err()
