@@ -210,7 +210,7 @@ pub(crate) struct Inner {
     pub(crate) ipv6: crate::ipv6::Ipv6,
     /// Until when multicast routers are to be told of this host's groups.
     #[cfg(feature = "multicast")]
-    pub(crate) groups_due: Option<Instant>,
+    pub(crate) groups_due: Option<clock::Instant>,
     pub(crate) address_waiters: Waiters,
     /// The network has to be told of the address.
     pub(crate) announcement_due: bool,
