@@ -7,6 +7,7 @@ use std::str::FromStr;
 use anyhow::{Context, Result};
 
 use crate::image::Cpu;
+use crate::qmp::Qmp;
 use crate::setup::programs::{self, Program};
 
 /// The port on which apps listen when they are not told.
@@ -126,6 +127,61 @@ impl CardMachine {
         }
         words.extend(["-nographic", "-no-reboot"].map(str::to_owned));
         words
+    }
+}
+
+/// QEMU's machine `virt` as a board with a Cortex-A7, on which U-Boot starts Xen from an SD card. The card is a disk there.
+#[derive(Clone, Debug)]
+pub(crate) struct XenCardMachine {
+    /// U-Boot.
+    pub(crate) u_boot: PathBuf,
+    /// The card.
+    pub(crate) card: PathBuf,
+    /// A tap, if it is not on QEMU's own network.
+    pub(crate) tap: Option<String>,
+    /// The place of the socket by which QEMU is told more.
+    pub(crate) qmp: PathBuf,
+}
+
+impl XenCardMachine {
+    /// QEMU's words, without the program. Without `highmem=off`, dom0's kernel comes no further than its search for PCI
+    /// devices.
+    pub(crate) fn words(&self) -> Vec<String> {
+        let drive = format!(
+            "file={},format=raw,if=none,id=card",
+            option_value(&self.card)
+        );
+        let network = match &self.tap {
+            Some(name) => Network::Tap { name: name.clone() }.option(false),
+            None => "user,id=net0".to_owned(),
+        };
+        let u_boot = self.u_boot.display().to_string();
+        let [qmp, qmp_address] = Qmp::words(&self.qmp);
+        let words = [
+            "-M",
+            "virt,virtualization=on,highmem=off,gic-version=2",
+            "-cpu",
+            "cortex-a7",
+            "-smp",
+            "2",
+            "-m",
+            "1G",
+            "-bios",
+            &u_boot,
+            "-drive",
+            &drive,
+            "-device",
+            "virtio-blk-device,drive=card",
+            "-netdev",
+            &network,
+            "-device",
+            "virtio-net-device,netdev=net0",
+            "-nographic",
+            "-no-reboot",
+            &qmp,
+            &qmp_address,
+        ];
+        words.map(str::to_owned).to_vec()
     }
 }
 

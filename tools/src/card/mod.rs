@@ -2,14 +2,17 @@
 //!
 //! [`models`] is the table of boards, [`u_boot`] fetches Debian's U-Boot for one, [`script`] makes what U-Boot runs, and
 //! [`Card`] puts it all together: U-Boot at 8 KiB, where the chip's boot ROM looks for it, and a FAT partition with the
-//! rest. The same parts give the same bytes.
+//! rest. The same parts give the same bytes. [`xen`] makes cards on which the app is a guest of Xen.
 
+mod dom0;
 pub(crate) mod models;
 mod script;
 pub(crate) mod u_boot;
+pub(crate) mod xen;
 
 use std::fs::File;
 use std::io::{Cursor, Seek, SeekFrom, Write};
+use std::ops::Range;
 use std::path::Path;
 
 use anyhow::{Context, Result, ensure};
@@ -21,10 +24,13 @@ const CARD: usize = 64 << 20;
 const U_BOOT_AT: usize = 8 << 10;
 /// Where the partition begins: everything before is U-Boot's.
 const PARTITION_AT: usize = 1 << 20;
+/// Where the partition for logs begins, on cards that have one.
+const LOGS_AT: usize = 48 << 20;
 const SECTOR: usize = 512;
 
-/// What the partition and the disk are called.
+/// What the partitions and the disk are called.
 const LABEL: [u8; 11] = *b"LANDFALL   ";
+const LABEL_OF_LOGS: [u8; 11] = *b"LANDFALLLOG";
 const IDENTIFIER: u32 = 0x4c46_4c46;
 
 /// The script that U-Boot runs, with a header, and as one reads it.
@@ -36,8 +42,10 @@ const ARGUMENTS: &str = "landfall.txt";
 /// A card's files.
 pub(crate) struct Card {
     u_boot: Vec<u8>,
-    /// By name; all are in the root folder.
+    /// By path.
     files: Vec<(String, Vec<u8>)>,
+    /// There is a second partition, empty, for what the board has to say.
+    has_logs: bool,
 }
 
 impl Card {
@@ -54,7 +62,11 @@ impl Card {
             ),
             (name, image),
         ];
-        Self { u_boot, files }
+        Self {
+            u_boot,
+            files,
+            has_logs: false,
+        }
     }
 
     /// The bytes of U-Boot and of all files: what is on the card.
@@ -87,33 +99,46 @@ impl Card {
             PARTITION_AT - U_BOOT_AT
         );
         let mut card = vec![0; CARD];
-        card[..SECTOR].copy_from_slice(&partition_table());
+        let end = if self.has_logs { LOGS_AT } else { CARD };
+        let logs = self.has_logs.then_some(LOGS_AT..CARD);
+        let partitions = [Some(PARTITION_AT..end), logs];
+        card[..SECTOR].copy_from_slice(&partition_table(partitions.iter().flatten()));
         card[U_BOOT_AT..][..self.u_boot.len()].copy_from_slice(&self.u_boot);
-        self.write_partition(&mut card[PARTITION_AT..])
+        write_partition(&mut card[PARTITION_AT..end], LABEL, &self.files)
             .context("the files do not fit on the card")?;
-        Ok(card)
-    }
-
-    fn write_partition(&self, bytes: &mut [u8]) -> Result<()> {
-        let mut storage = Cursor::new(bytes);
-        let options = FormatVolumeOptions::new()
-            .fat_type(FatType::Fat16)
-            .volume_id(IDENTIFIER)
-            .volume_label(LABEL);
-        format_volume(&mut storage, options)?;
-        storage.rewind()?;
-        let system = FileSystem::new(storage, FsOptions::new())?;
-        for (name, data) in &self.files {
-            let mut file = system.root_dir().create_file(name)?;
-            file.truncate()?;
-            file.write_all(data)?;
+        if self.has_logs {
+            write_partition(&mut card[LOGS_AT..], LABEL_OF_LOGS, &[])?;
         }
-        Ok(system.unmount()?)
+        Ok(card)
     }
 }
 
-/// The master boot record: one partition, which is to be booted from.
-fn partition_table() -> [u8; SECTOR] {
+/// Makes a file system with these files.
+fn write_partition(bytes: &mut [u8], label: [u8; 11], files: &[(String, Vec<u8>)]) -> Result<()> {
+    let mut storage = Cursor::new(bytes);
+    let options = FormatVolumeOptions::new()
+        .fat_type(FatType::Fat16)
+        .volume_id(IDENTIFIER)
+        .volume_label(label);
+    format_volume(&mut storage, options)?;
+    storage.rewind()?;
+    let system = FileSystem::new(storage, FsOptions::new())?;
+    for (path, data) in files {
+        let mut folder = system.root_dir();
+        let mut name = path.as_str();
+        while let Some((first, rest)) = name.split_once('/') {
+            folder = folder.create_dir(first)?;
+            name = rest;
+        }
+        let mut file = folder.create_file(name)?;
+        file.truncate()?;
+        file.write_all(data)?;
+    }
+    Ok(system.unmount()?)
+}
+
+/// The master boot record: partitions, of which the first is to be booted from.
+fn partition_table<'a>(partitions: impl Iterator<Item = &'a Range<usize>>) -> [u8; SECTOR] {
     const ACTIVE: u8 = 0x80;
     const FAT16_BY_LBA: u8 = 0x0e;
     /// In the place of cylinder, head and sector: too far for those.
@@ -121,13 +146,15 @@ fn partition_table() -> [u8; SECTOR] {
     let mut record = [0; SECTOR];
     record[440..444].copy_from_slice(&IDENTIFIER.to_le_bytes());
     let sectors = |bytes: usize| ((bytes / SECTOR) as u32).to_le_bytes();
-    let entry = &mut record[446..462];
-    entry[0] = ACTIVE;
-    entry[1..4].copy_from_slice(&BEYOND);
-    entry[4] = FAT16_BY_LBA;
-    entry[5..8].copy_from_slice(&BEYOND);
-    entry[8..12].copy_from_slice(&sectors(PARTITION_AT));
-    entry[12..16].copy_from_slice(&sectors(CARD - PARTITION_AT));
+    let entries = record[446..510].chunks_exact_mut(16);
+    for (entry, partition) in entries.zip(partitions) {
+        entry[1..4].copy_from_slice(&BEYOND);
+        entry[4] = FAT16_BY_LBA;
+        entry[5..8].copy_from_slice(&BEYOND);
+        entry[8..12].copy_from_slice(&sectors(partition.start));
+        entry[12..16].copy_from_slice(&sectors(partition.len()));
+    }
+    record[446] = ACTIVE;
     record[510..].copy_from_slice(&[0x55, 0xaa]);
     record
 }

@@ -32,9 +32,16 @@ pub(crate) const EMULATED: Model = MODELS[0];
 
 /// A name that no model has.
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
-#[error("there is no machine {name:?}; known: {}", MODELS.map(|model| model.name).join(", "))]
+#[error("there is no machine {name:?}; known: {}", Model::names())]
 pub(crate) struct UnknownModel {
     name: String,
+}
+
+impl Model {
+    /// The names of all.
+    pub(crate) fn names() -> String {
+        MODELS.map(|model| model.name).join(", ")
+    }
 }
 
 impl FromStr for Model {

@@ -37,6 +37,7 @@ use crate::xl::Bridge;
     cargo landfall run 2048 --board xenvm --tap tap0         the same, on a network of this machine\n  \
     cargo landfall run 2048 --board cubieboard2              the same on a 32-bit Xen, on a Cortex-A7\n  \
     cargo landfall run 2048 --board cubieboard2 --host arm64   the 32-bit guest on a 64-bit Xen\n  \
+    cargo landfall run 2048 --board cubieboard2 --card       all that is on its SD card, from U-Boot on\n  \
     cargo landfall run 2048 --board sunxi                    an Allwinner H3, from an SD card\n  \
     cargo landfall run hello --board virt --port 0           on any free port\n  \
     cargo landfall run hello --board virt --memory 8M -- log=info,net=debug\n  \
@@ -95,10 +96,20 @@ pub(super) struct LabOptions {
     /// The lab's host [default: arm64; cubieboard2: armhf, a 32-bit Xen on a Cortex-A7]
     #[arg(long, value_name = "ARCH")]
     pub(super) host: Option<Architecture>,
+    /// Instead of the lab, start the SD card that `cargo landfall image` writes, in QEMU: U-Boot, Xen, a dom0 and the
+    /// guest. Without FILE a card is made for this; one that is named keeps its logs
+    #[arg(
+        long,
+        value_name = "FILE",
+        num_args = 0..=1,
+        require_equals = true,
+        default_missing_value = ""
+    )]
+    pub(super) card: Option<PathBuf>,
 }
 
 impl LabOptions {
-    /// The first option that was given.
+    /// The first option that was given, besides that for a card.
     fn given(&self) -> Option<&'static str> {
         given([
             (self.bridge.is_some(), "--bridge"),
@@ -168,6 +179,13 @@ pub(crate) fn run(mut arguments: Arguments) -> Result<ExitCode> {
     let app = workspace.app(&arguments.app)?;
     let board = workspace.board(&arguments.board)?;
     let options = &arguments.options;
+    if let Some(card) = arguments.lab.card.as_deref() {
+        if let Some(name) = arguments.lab.given() {
+            bail!("{name} is for guests of the Xen lab, and the card has a Xen of its own");
+        }
+        let card = (!card.as_os_str().is_empty()).then_some(card);
+        return run_card::run_xen(&workspace, &app, &board, options, card);
+    }
     if board.loader == Some(Loader::Xl) {
         return run_xen::run(&workspace, &app, &board, options, &arguments.lab);
     }

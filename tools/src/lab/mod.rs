@@ -1,22 +1,23 @@
 //! The Xen lab: a real Xen with a real Linux dom0 and the real `xl`, in QEMU, on one machine.
 //!
-//! [`platform`] is the table of architectures. [`dom0`] makes what is booted from Debian's packages, by way of
-//! [`tree`] (files of packages), [`libraries`] and [`modules`] (what depends on what) and [`initramfs`].
+//! [`platform`] is the table of architectures. [`parts`] makes what is booted from Debian's packages, by the
+//! [`recipe`] in [`dom0`] and by way of [`tree`] (files of packages), [`libraries`] and [`modules`] (what depends on what) and [`initramfs`].
 //! [`boot`] starts it, [`place`] is the folder in which a lab is written down, [`Lab`] one that is up,
 //! [`stay`] one for as long as a command needs it, [`agent`] runs commands in its dom0, and [`tap`] joins a tap of
 //! this machine to a bridge of dom0, and [`trace`] keeps the frames of a guest.
 
 pub(crate) mod agent;
 pub(crate) mod boot;
-mod dom0;
+pub(crate) mod dom0;
 pub(crate) mod guests;
-mod initramfs;
+pub(crate) mod initramfs;
 mod libraries;
 pub(crate) mod linux_guest;
 mod modules;
 pub(crate) mod parts;
 pub(crate) mod place;
 pub(crate) mod platform;
+pub(crate) mod recipe;
 pub(crate) mod stay;
 pub(crate) mod tap;
 pub(crate) mod terminal;
@@ -103,8 +104,8 @@ impl Lab {
     }
 }
 
-/// See [`Lab::forward`].
-fn forward(qmp: &mut Qmp, port: u16, guest: SocketAddrV4) -> Result<u16> {
+/// See [`Lab::forward`]; for any QEMU whose network is called `net0`.
+pub(crate) fn forward(qmp: &mut Qmp, port: u16, guest: SocketAddrV4) -> Result<u16> {
     let (address, guest_port) = (guest.ip(), guest.port());
     let before = forwards(qmp)?;
     let answer = qmp.monitor(&format!(

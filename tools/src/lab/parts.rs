@@ -1,5 +1,4 @@
-//! What a lab boots: Xen, a Linux kernel and initramfs archives, made from Debian's packages and kept in the
-//! cache under the versions and checksums of everything that went in.
+//! What a lab boots: Xen, a Linux kernel and initramfs archives, made from Debian's packages ([`Kit`]).
 
 use std::fs::File;
 use std::io::BufWriter;
@@ -14,21 +13,65 @@ use super::{dom0, initramfs, linux_guest};
 use crate::setup::cache;
 use crate::setup::foreign::{Apt, Mirror, Package};
 
-/// How the names of entries in the cache begin.
-const ENTRIES: &str = "xen-";
-
 /// Picks what goes into an archive from the packages' files.
 type Choice = fn(&Tree) -> Result<Tree>;
 
-/// The files that are made, and what goes in.
+/// The archives that are made for a lab, and what goes in.
 const INITRAMFS: [(&str, Choice); 3] = [
-    ("initramfs", dom0::root),
+    ("initramfs", |files| dom0::LAB.root(files)),
     ("guest", linux_guest::root),
     ("guest-iperf3", linux_guest::root_with_iperf3),
 ];
 
-/// The files that are taken as they are, by the beginnings of their paths in the packages.
-const BOOT: [(&str, &str); 2] = [("xen", "boot/xen-"), ("linux", "boot/vmlinuz-")];
+/// The hypervisor and the kernel of dom0: the names that they are given.
+pub(crate) const XEN: &str = "xen";
+/// See [`XEN`].
+pub(crate) const LINUX: &str = "linux";
+
+/// Those two are taken as they are, by the beginnings of their paths in the packages.
+const BOOT: [(&str, &str); 2] = [(XEN, "boot/xen-"), (LINUX, "boot/vmlinuz-")];
+
+/// Xen, a kernel, and what is made for them: one entry of the cache under the versions and checksums of everything
+/// that goes in.
+pub(crate) struct Kit {
+    /// How the names of its entries begin.
+    pub(crate) entries: &'static str,
+    /// The packages, without those that they depend on.
+    pub(crate) packages: Vec<&'static str>,
+    /// What of the packages is of use, besides kernels, modules and libraries.
+    pub(crate) is_wanted: fn(&str) -> bool,
+    /// What decides, besides the packages, what is made.
+    pub(crate) words: Vec<String>,
+    /// The files that are made, besides [`XEN`] and [`LINUX`].
+    pub(crate) files: Vec<&'static str>,
+    /// Makes them in a folder.
+    pub(crate) make: fn(&Tree, &Path) -> Result<()>,
+}
+
+impl Kit {
+    /// Returns the folder of the entry; where there is none, the packages are fetched and it is made.
+    pub(crate) fn get(&self, debian: &'static str, mirror: Option<Mirror>) -> Result<PathBuf> {
+        let apt = Apt::open(debian, mirror)?;
+        let packages = needed(&apt.resolve(&self.packages)?, &self.packages);
+        let entries = self.entries;
+        let name = format!("{entries}{debian}-{}", fingerprint(&packages, &self.words));
+        let are_there = |folder: &Path| {
+            let files = self.files.iter().copied().chain([XEN, LINUX]);
+            files.into_iter().all(|name| folder.join(name).is_file())
+        };
+        cache::entry(&name, are_there, |folder, _| {
+            cache::remove_unused(entries)?;
+            let files = read(&apt.fetch(&packages)?, self.is_wanted)?;
+            for (name, prefix) in BOOT {
+                let data = boot_file(&files, prefix)?;
+                std::fs::write(folder.join(name), data).context("cannot write to the cache")?;
+            }
+            (self.make)(&files, folder)?;
+            std::fs::write(folder.join("packages"), list(&packages))
+                .context("cannot write to the cache")
+        })
+    }
+}
 
 /// The files that QEMU is given.
 #[derive(Clone, Debug)]
@@ -39,31 +82,34 @@ pub(crate) struct Parts {
 impl Parts {
     /// Finds the parts in the cache, or fetches the packages and makes them.
     pub(crate) fn get(platform: &Platform, mirror: Option<Mirror>) -> Result<Self> {
-        let apt = Apt::open(platform.debian, mirror)?;
-        let roots: Vec<&str> = platform
-            .packages
+        let guest = linux_guest::OWN
             .into_iter()
-            .chain(dom0::PACKAGES)
-            .collect();
-        let packages = needed(&apt.resolve(&roots)?, &roots);
-        let name = format!("{ENTRIES}{}-{}", platform.debian, fingerprint(&packages));
-        let folder = cache::entry(&name, are_there, |folder, _| {
-            cache::remove_unused(ENTRIES)?;
-            make(&apt.fetch(&packages)?, folder)?;
-            std::fs::write(folder.join("packages"), list(&packages))
-                .context("cannot write to the cache")
-        })?;
+            .map(|(path, mode, text)| format!("{path} {mode:o} {text}"))
+            .chain(linux_guest::MODULES.map(str::to_owned));
+        let kit = Kit {
+            entries: "xen-",
+            packages: platform
+                .packages
+                .into_iter()
+                .chain(dom0::LAB.packages())
+                .collect(),
+            is_wanted: |path| dom0::LAB.is_wanted(path),
+            words: dom0::LAB.words().chain(guest).collect(),
+            files: INITRAMFS.map(|(name, _)| name).to_vec(),
+            make,
+        };
+        let folder = kit.get(platform.debian, mirror)?;
         Ok(Self { folder })
     }
 
     /// The hypervisor.
     pub(crate) fn xen(&self) -> PathBuf {
-        self.folder.join("xen")
+        self.folder.join(XEN)
     }
 
     /// The kernel of dom0 and of Linux guests.
     pub(crate) fn linux(&self) -> PathBuf {
-        self.folder.join("linux")
+        self.folder.join(LINUX)
     }
 
     /// dom0's files.
@@ -81,14 +127,6 @@ impl Parts {
     pub(crate) fn guest_bytes(&self, with_iperf3: bool) -> Result<u64> {
         Ok(self.linux().metadata()?.len() + self.guest(with_iperf3).metadata()?.len())
     }
-}
-
-fn are_there(folder: &Path) -> bool {
-    let made = INITRAMFS.iter().map(|(name, _)| name);
-    BOOT.iter()
-        .map(|(name, _)| name)
-        .chain(made)
-        .all(|name| folder.join(name).is_file())
 }
 
 /// Of a closure of dependencies, what the labs need: the roots, Xen's and the kernel's own packages,
@@ -112,13 +150,10 @@ fn list(packages: &[Package]) -> String {
 }
 
 /// A name for everything that goes in: the packages, and what this program adds.
-fn fingerprint(packages: &[Package]) -> String {
+fn fingerprint(packages: &[Package], words: &[String]) -> String {
     let mut hash = Sha256::new();
     hash.update(list(packages));
-    for (path, mode, text) in dom0::OWN.into_iter().chain(linux_guest::OWN) {
-        hash.update(format!("{path} {mode:o} {text}"));
-    }
-    for word in dom0::words().chain(linux_guest::MODULES) {
+    for word in words {
         hash.update(word);
     }
     hash.finalize()
@@ -128,18 +163,13 @@ fn fingerprint(packages: &[Package]) -> String {
         .collect()
 }
 
-/// Makes the parts in `folder`.
-fn make(packages: &[PathBuf], folder: &Path) -> Result<()> {
-    let files = read(packages)?;
-    for (name, prefix) in BOOT {
-        let data = boot_file(&files, prefix)?;
-        std::fs::write(folder.join(name), data).context("cannot write to the cache")?;
-    }
+/// Makes the archives in `folder`.
+fn make(files: &Tree, folder: &Path) -> Result<()> {
     for (name, root) in INITRAMFS {
         let path = folder.join(name);
         let file =
             File::create(&path).with_context(|| format!("cannot create {}", path.display()))?;
-        initramfs::write(&root(&files)?, BufWriter::new(file))?;
+        initramfs::write(&root(files)?, BufWriter::new(file))?;
         eprintln!(
             "lab: made {name}, {:.1} MB",
             path.metadata()?.len() as f64 / 1e6
@@ -149,17 +179,13 @@ fn make(packages: &[PathBuf], folder: &Path) -> Result<()> {
 }
 
 /// Reads what can be of use from the packages.
-fn read(packages: &[PathBuf]) -> Result<Tree> {
+fn read(packages: &[PathBuf], is_wanted: fn(&str) -> bool) -> Result<Tree> {
     let mut files = Tree::default();
     for (index, path) in packages.iter().enumerate() {
         let name = path.file_name().unwrap_or_default().to_string_lossy();
         let name = name.split('_').next().unwrap_or(&name);
-        eprintln!(
-            "lab: unpacking {name} ({} of {})",
-            index + 1,
-            packages.len()
-        );
-        files.add_package(path, |path| dom0::is_wanted(path) || is_material(path))?;
+        eprintln!("unpacking {name} ({} of {})", index + 1, packages.len());
+        files.add_package(path, |path| is_wanted(path) || is_material(path))?;
     }
     Ok(files)
 }
@@ -220,9 +246,11 @@ mod tests {
 
     #[test]
     fn another_version_is_another_entry() {
-        let name = |version| fingerprint(&[package("bash", "shells", version)]);
+        let name = |version| fingerprint(&[package("bash", "shells", version)], &[]);
         assert_eq!(name("5"), name("5"));
         assert_ne!(name("5"), name("6"));
+        let other = ["word".to_owned()];
+        assert_ne!(name("5"), fingerprint(&[package("bash", "shells", "5")], &other));
     }
 
     #[test]

@@ -53,7 +53,7 @@ pub(super) fn measure(
     effort: Effort,
 ) -> Result<Table> {
     programs::get_all(&[programs::QEMU_32, programs::WRK, programs::IP])?;
-    let u_boot = u_boot::get(EMULATED, None)?;
+    let u_boot = u_boot::sunxi(EMULATED.u_boot, None)?;
     let mut compilers = Compilers::new(workspace);
     let folder = build::images_folder(workspace, board);
     let mut table = Table::new();

@@ -78,7 +78,7 @@ impl Bench {
         ])?;
         sshd::get()?;
         xen_headers::get()?;
-        u_boot::get(EMULATED, None)?;
+        u_boot::sunxi(EMULATED.u_boot, None)?;
         self.compilers.get(wasm::TARGET)?;
         for target in self.targets()? {
             self.compilers.get(&target)?;
