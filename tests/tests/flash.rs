@@ -4,7 +4,7 @@
 #![forbid(unsafe_code)]
 
 use std::fs::File;
-use std::io::{Read, Seek, SeekFrom, Write};
+use std::io::{Read, Write};
 use std::path::{Path, PathBuf};
 use std::process::Command;
 
@@ -105,36 +105,57 @@ impl Drop for Mounted {
     }
 }
 
+impl Mounted {
+    /// A file system in memory with room for 2 MiB.
+    fn small(folder: &Folder) -> Option<Self> {
+        let place = folder.path().join("tmpfs");
+        std::fs::create_dir(&place).expect("the folder is ours");
+        let mut mount = Command::new("mount");
+        mount
+            .args(["-t", "tmpfs", "-o", "size=2m", "tmpfs"])
+            .arg(&place);
+        let mounted = mount.status().is_ok_and(|status| status.success());
+        mounted.then_some(Self(place))
+    }
+}
+
+/// An image of 8 MiB without a hole.
+fn full_image(folder: &Folder) -> PathBuf {
+    let bytes: usize = 8 << 20;
+    let mut image = partition_table(bytes as u64);
+    image.resize(bytes, 7);
+    file(folder.path().join("image"), &image, bytes as u64)
+}
+
 #[test]
 fn a_card_that_takes_no_more_is_not_called_written() {
     let Some(lab) = Lab::open() else { return };
     let folder = lab.folder();
-    let place = folder.path().join("tmpfs");
-    std::fs::create_dir(&place).expect("the folder is ours");
-    let mut mount = Command::new("mount");
-    mount
-        .args(["-t", "tmpfs", "-o", "size=2m", "tmpfs"])
-        .arg(&place);
-    if !mount.status().is_ok_and(|status| status.success()) {
+    let Some(small) = Mounted::small(&folder) else {
         return skip("a small file system needs root, and mount");
-    }
-    let _mounted = Mounted(place.clone());
+    };
     // A file of more bytes than its file system has room for.
-    let device = file(place.join("device"), &[], 8 << 20);
-    let image = file(
-        folder.path().join("image"),
-        &partition_table(8 << 20),
-        8 << 20,
-    );
-    let mut bytes = File::options()
-        .write(true)
-        .open(&image)
-        .expect("it is ours");
-    bytes.seek(SeekFrom::Start(512)).expect("it is a file");
-    bytes
-        .write_all(&vec![7; (8 << 20) - 512])
-        .expect("there is room");
-    let guest = flash(&lab, &image, &device);
+    let device = file(small.0.join("device"), &[], 8 << 20);
+    let guest = flash(&lab, &full_image(&folder), &device);
+    refuses(guest, "does not start: write it again");
+}
+
+/// As when a card is pulled out: what is written fails with an I/O error, some of it only when it is to be kept.
+#[test]
+fn a_device_that_fails_on_the_way_is_not_called_written() {
+    let Some(lab) = Lab::open() else { return };
+    let folder = lab.folder();
+    let Some(small) = Mounted::small(&folder) else {
+        return skip("a small file system needs root, and mount");
+    };
+    let backing = file(small.0.join("device"), &[], 8 << 20);
+    let Some(device) = Loop::of(&backing) else {
+        return skip("there is no loop device, or no right to one");
+    };
+    let mut guest = flash(&lab, &full_image(&folder), &device.0);
+    assert_ne!(guest.wait_for_exit(), 0, "{}", guest.console());
+    let console = guest.console();
+    assert!(console.contains("Input/output error"), "{console}");
     refuses(guest, "does not start: write it again");
 }
 
@@ -177,17 +198,24 @@ impl Drop for Loop {
     }
 }
 
+impl Loop {
+    /// A device of what is in a file.
+    fn of(backing: &Path) -> Option<Self> {
+        let mut losetup = Command::new("losetup");
+        let output = losetup.args(["--find", "--show"]).arg(backing).output();
+        let output = output.ok().filter(|it| it.status.success())?;
+        Some(Self(String::from_utf8_lossy(&output.stdout).trim().into()))
+    }
+}
+
 #[test]
 fn a_loop_device_is_written_like_a_card() {
     let Some(lab) = Lab::open() else { return };
     let folder = lab.folder();
     let backing = file(folder.path().join("backing"), &[], 64 << 20);
-    let mut losetup = Command::new("losetup");
-    let output = losetup.args(["--find", "--show"]).arg(&backing).output();
-    let Some(output) = output.ok().filter(|it| it.status.success()) else {
+    let Some(device) = Loop::of(&backing) else {
         return skip("there is no loop device, or no right to one");
     };
-    let device = Loop(String::from_utf8_lossy(&output.stdout).trim().into());
     let image = card(&lab, &folder);
     let mut guest = flash(&lab, &image, &device.0);
     assert_eq!(guest.wait_for_exit(), 0, "{}", guest.console());

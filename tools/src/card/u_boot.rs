@@ -93,7 +93,10 @@ mod tests {
     fn boards_are_folders_with_a_program_for_the_boot_rom() {
         let path = "usr/lib/u-boot/orangepi_plus/u-boot-sunxi-with-spl.bin";
         assert_eq!(SUNXI.board_in(path), Some("orangepi_plus"));
-        assert_eq!(SUNXI.board_in("usr/lib/u-boot/orangepi_plus/uboot.elf"), None);
+        assert_eq!(
+            SUNXI.board_in("usr/lib/u-boot/orangepi_plus/uboot.elf"),
+            None
+        );
         assert_eq!(SUNXI.board_in("usr/share/doc/u-boot-sunxi/README"), None);
     }
 }

@@ -164,8 +164,7 @@ impl Guest {
             .rsplit_once('.')
             .map_or(&*self.file, |(stem, _)| stem);
         let config = format!("{stem}.xl");
-        self.config.kernel =
-            format!("{MOUNTED_AT}/{GUESTS}/{}", self.file).parse::<ImagePath>()?;
+        self.config.kernel = format!("{MOUNTED_AT}/{GUESTS}/{}", self.file).parse::<ImagePath>()?;
         let text = self.config.text(&config).into_bytes();
         Ok([
             (format!("{GUESTS}/{config}"), text),
@@ -213,7 +212,10 @@ impl Parts {
 /// The name of a device tree that a model has, in a path of the kernel's package.
 fn tree_in(path: &str) -> Option<&str> {
     let name = path.strip_prefix(TREES)?.rsplit('/').next()?;
-    MODELS.iter().any(|model| model.tree == name).then_some(name)
+    MODELS
+        .iter()
+        .any(|model| model.tree == name)
+        .then_some(name)
 }
 
 fn make(files: &Tree, folder: &Path) -> Result<()> {
@@ -303,10 +305,7 @@ mod tests {
             .expect("a key");
         assert_eq!(keys.0, "ssh-ed25519 AAAAC3Nz me@home\n");
         let private = "-----BEGIN OPENSSH PRIVATE KEY-----\nAAAA\n";
-        assert_eq!(
-            private.parse::<PublicKeys>(),
-            Err(BadSetting::PrivateKey)
-        );
+        assert_eq!(private.parse::<PublicKeys>(), Err(BadSetting::PrivateKey));
         for bad in ["", "hello", "ssh-ed25519", "ssh-rsa AAAA\nhello"] {
             assert_eq!(bad.parse::<PublicKeys>(), Err(BadSetting::NoKey), "{bad}");
         }
@@ -324,9 +323,15 @@ mod tests {
             config,
         };
         let [(config, text), (image, _)] = guest.files().expect("a plain path");
-        assert_eq!((&*config, &*image), ("guests/2048.xl", "guests/2048.zimage"));
+        assert_eq!(
+            (&*config, &*image),
+            ("guests/2048.xl", "guests/2048.zimage")
+        );
         let text = String::from_utf8(text).expect("text");
-        assert!(text.contains("kernel = \"/card/guests/2048.zimage\""), "{text}");
+        assert!(
+            text.contains("kernel = \"/card/guests/2048.zimage\""),
+            "{text}"
+        );
         let init = include_str!("dom0/init");
         assert!(init.contains("mount -t vfat -o ro \"$from\" /card"));
         assert!(init.contains("/card/guests/*.xl"));

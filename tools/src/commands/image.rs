@@ -152,7 +152,10 @@ impl Arguments {
             bail!("{option} is for boards that start Xen: add --board cubieboard2");
         }
         let machine = self.bare.machine.with_context(|| {
-            format!("--machine says which board U-Boot is for: {}", Model::names())
+            format!(
+                "--machine says which board U-Boot is for: {}",
+                Model::names()
+            )
         })?;
         let u_boot = u_boot::sunxi(machine.u_boot, self.source.mirror()?)?;
         let folder = build::images_folder(workspace, &board);

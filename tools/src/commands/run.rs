@@ -102,10 +102,9 @@ pub(super) struct LabOptions {
         long,
         value_name = "FILE",
         num_args = 0..=1,
-        require_equals = true,
-        default_missing_value = ""
+        require_equals = true
     )]
-    pub(super) card: Option<PathBuf>,
+    pub(super) card: Option<Option<PathBuf>>,
 }
 
 impl LabOptions {
@@ -179,12 +178,11 @@ pub(crate) fn run(mut arguments: Arguments) -> Result<ExitCode> {
     let app = workspace.app(&arguments.app)?;
     let board = workspace.board(&arguments.board)?;
     let options = &arguments.options;
-    if let Some(card) = arguments.lab.card.as_deref() {
+    if let Some(card) = &arguments.lab.card {
         if let Some(name) = arguments.lab.given() {
             bail!("{name} is for guests of the Xen lab, and the card has a Xen of its own");
         }
-        let card = (!card.as_os_str().is_empty()).then_some(card);
-        return run_card::run_xen(&workspace, &app, &board, options, card);
+        return run_card::run_xen(&workspace, &app, &board, options, card.as_deref());
     }
     if board.loader == Some(Loader::Xl) {
         return run_xen::run(&workspace, &app, &board, options, &arguments.lab);

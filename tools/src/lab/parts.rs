@@ -250,7 +250,10 @@ mod tests {
         assert_eq!(name("5"), name("5"));
         assert_ne!(name("5"), name("6"));
         let other = ["word".to_owned()];
-        assert_ne!(name("5"), fingerprint(&[package("bash", "shells", "5")], &other));
+        assert_ne!(
+            name("5"),
+            fingerprint(&[package("bash", "shells", "5")], &other)
+        );
     }
 
     #[test]

@@ -10,7 +10,7 @@ use super::count::Count;
 use super::xen::{self, Host};
 use super::{Outcome, Step};
 use crate::card::models::EMULATED;
-use crate::card::u_boot;
+use crate::card::{u_boot, xen as card_xen};
 use crate::cargo::{Compilers, Pages, executables, message_format};
 use crate::commands::build;
 use crate::process::{self, ChildGuard};
@@ -79,6 +79,8 @@ impl Bench {
         sshd::get()?;
         xen_headers::get()?;
         u_boot::sunxi(EMULATED.u_boot, None)?;
+        u_boot::qemu()?;
+        card_xen::Parts::get(None)?;
         self.compilers.get(wasm::TARGET)?;
         for target in self.targets()? {
             self.compilers.get(&target)?;
@@ -165,6 +167,7 @@ impl Bench {
         if let Some(headers) = xen_headers::find() {
             command.env("LANDFALL_XEN_HEADERS", headers);
         }
+        command.env("LANDFALL_U_BOOT", u_boot::qemu()?);
         self.filter(&mut command);
         Ok(Outcome::Ran(tests(command)?))
     }
@@ -221,6 +224,7 @@ impl Bench {
         if let Some(sshd) = sshd::find() {
             command.env("LANDFALL_SSHD", sshd);
         }
+        command.env("LANDFALL_U_BOOT", u_boot::qemu()?);
         self.filter(&mut command);
         Ok(Outcome::Ran(tests(command)?))
     }
