@@ -6,6 +6,7 @@
 //! - [`network`]: a tap in a namespace of its own, and raw frames ([`Namespace`]).
 //! - [`dnsmasq`]: a DHCP and DNS server there ([`Dnsmasq`]).
 //! - [`sshd`]: an ssh server of this machine ([`Sshd`]).
+//! - [`u_boot`]: U-Boot's prompt ([`Prompt`]).
 //! - [`xen`]: a Xen host and its domains ([`XenHost`]).
 //! - [`wait`]: polling with a deadline; nothing here sleeps for a fixed time and hopes.
 //!
@@ -20,15 +21,17 @@ pub mod http;
 pub mod lab;
 pub mod network;
 pub mod sshd;
+pub mod u_boot;
 pub mod wait;
 pub mod xen;
 
 pub use dnsmasq::Dnsmasq;
 pub use guest::Guest;
 pub use http::{Connection, Response};
-pub use lab::{Lab, skip};
+pub use lab::{Lab, free_port, skip};
 pub use network::Namespace;
 pub use sshd::Sshd;
+pub use u_boot::Prompt;
 pub use wait::{DEADLINE, wait_until};
 pub use xen::XenHost;
 

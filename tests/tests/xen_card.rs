@@ -3,8 +3,7 @@
 
 #![forbid(unsafe_code)]
 
-use std::io::{Cursor, Read, Seek, SeekFrom, Write};
-use std::os::unix::net::UnixStream;
+use std::io::{Cursor, Read, Write};
 use std::path::{Path, PathBuf};
 use std::process::Command;
 use std::time::Duration;
@@ -15,7 +14,7 @@ use fdt::parsing::{Panic, unaligned::UnalignedParser};
 use landfall_tests::http::{get, info};
 use landfall_tests::lab::Folder;
 use landfall_tests::network::TAP;
-use landfall_tests::{DEADLINE, Dnsmasq, Guest, Lab, Namespace, skip, wait_until};
+use landfall_tests::{DEADLINE, Dnsmasq, Guest, Lab, Namespace, Prompt, skip, wait_until};
 use nix::sys::signal::Signal;
 
 /// An emulated board with Xen, Linux and guests on it needs some 20 s on a machine with nothing else to do.
@@ -260,7 +259,13 @@ fn u_boot_tells_xen_in_the_boards_tree_where_dom0_is() {
             boot.root_dir().remove("xen").expect("it was there");
             (read(boot, "linux").len(), read(boot, "initramfs").len())
         });
-        let mut prompt = Prompt::start(&lab, &folder, Path::new(&u_boot), &path);
+        let drive = format!("file={},format=raw,if=none,id=card", path.display());
+        let u_boot = u_boot.to_string_lossy();
+        let machine = ["-M", "virt,highmem=off", "-cpu", "cortex-a7", "-m", "1G"];
+        let devices = ["-bios", &u_boot, "-drive", &drive, "-nic", "none"];
+        let disk = ["-device", "virtio-blk-device,drive=card"];
+        let words = [&machine[..], &devices, &disk].concat();
+        let mut prompt = Prompt::start(&lab, &folder, &words);
         prompt.run("setenv fdt_addr");
         let said = prompt.run("run bootcmd");
         let complaint = "Landfall: cannot load xen: write the card again";
@@ -342,76 +347,6 @@ fn bytes_in(said: &str) -> Vec<u8> {
     said.lines().filter_map(line).flatten().collect()
 }
 
-/// U-Boot's prompt, on the serial line of a QEMU with a card.
-struct Prompt {
-    line: UnixStream,
-    _machine: Guest,
-}
-
-impl Prompt {
-    fn start(lab: &Lab, folder: &Folder, u_boot: &Path, card: &Path) -> Self {
-        let socket = folder.path().join("serial");
-        let serial = format!("unix:{},server=on,wait=on", socket.display());
-        let drive = format!("file={},format=raw,if=none,id=card", card.display());
-        let machine = lab.qemu(
-            "qemu-system-arm",
-            &[
-                "-M",
-                "virt,highmem=off",
-                "-cpu",
-                "cortex-a7",
-                "-m",
-                "1G",
-                "-bios",
-                &u_boot.display().to_string(),
-                "-drive",
-                &drive,
-                "-device",
-                "virtio-blk-device,drive=card",
-                "-nic",
-                "none",
-                "-display",
-                "none",
-                "-monitor",
-                "none",
-                "-serial",
-                &serial,
-            ],
-        );
-        let line = wait_until("QEMU opens its serial line", DEADLINE, || {
-            UnixStream::connect(&socket).ok()
-        });
-        line.set_read_timeout(Some(DEADLINE)).expect("a socket");
-        let mut prompt = Self {
-            line,
-            _machine: machine,
-        };
-        prompt.read_to("Hit any key");
-        prompt.line.write_all(b" ").expect("QEMU reads");
-        prompt.read_to("=> ");
-        prompt
-    }
-
-    /// Types a line; returns what is said until the next prompt.
-    fn run(&mut self, line: &str) -> String {
-        self.line.write_all(line.as_bytes()).expect("QEMU reads");
-        self.line.write_all(b"\n").expect("QEMU reads");
-        self.read_to("\n=> ")
-    }
-
-    fn read_to(&mut self, end: &str) -> String {
-        let mut said = Vec::new();
-        while !said.ends_with(end.as_bytes()) {
-            let mut byte = [0];
-            if self.line.read_exact(&mut byte).is_err() {
-                panic!("no {end:?} after {}", String::from_utf8_lossy(&said));
-            }
-            said.push(byte[0]);
-        }
-        String::from_utf8_lossy(&said).replace('\r', "")
-    }
-}
-
 #[test]
 fn a_card_has_what_it_says_and_is_the_same_each_time() {
     let Some(lab) = Lab::open() else { return };
@@ -432,11 +367,9 @@ fn a_card_has_what_it_says_and_is_the_same_each_time() {
         assert!(!read(boot, "sun7i-a20-cubietruck.dtb").is_empty());
         assert!(boot.root_dir().open_file("authorized_keys").is_err());
     });
-    let mut start = [0; 4];
-    let mut file = std::fs::File::open(place("one.img")).expect("a card");
-    file.seek(SeekFrom::Start(458)).expect("a file");
-    file.read_exact(&mut start).expect("a file");
-    assert_eq!(u32::from_le_bytes(start) as usize * 512, LOGS - BOOT);
+    // The first partition's sectors.
+    let sectors = u32::from_le_bytes(one[458..462].try_into().expect("four bytes"));
+    assert_eq!(sectors as usize * 512, LOGS - BOOT);
 }
 
 #[test]
