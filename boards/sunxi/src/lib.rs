@@ -18,7 +18,7 @@ mod time;
 mod watchdog;
 
 use alloc::string::String;
-use landfall::{App, CrashReport, Devices, ExitCode, Platform};
+use landfall::{App, CrashReport, Devices, ExitCode, Peripherals, Platform};
 use landfall_arch::{boot_log, crash};
 use landfall_bare_metal::{irq, memory, time::now_us};
 use machine::Machine;
@@ -58,6 +58,7 @@ pub fn start(device_tree: usize, app: App) -> ! {
         network,
         tasks,
         shutdown: None,
+        peripherals: Peripherals::default(),
         board: None,
     };
     boot_log!("starting the app");
