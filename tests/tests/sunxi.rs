@@ -40,6 +40,22 @@ fn a_card_starts_the_game_by_u_boot() {
     guest.assert_well();
 }
 
+#[test]
+fn the_thermometer_runs_there() {
+    let Some(lab) = Lab::open() else { return };
+    let words = ["run", "thermometer", "--board", "sunxi", "--port", "0"];
+    let mut guest = lab.command(&words);
+    let address = guest.wait_until_open();
+    assert!(get(address, "/").text().contains("<title>Thermometer"));
+    let told = get(address, "/api/history").json();
+    assert_eq!(
+        (&told["board"], &told["source"]),
+        (&"sunxi".into(), &"simulated".into())
+    );
+    assert!(told["readings"][0]["celsius"].is_f64(), "{told}");
+    guest.assert_well();
+}
+
 /// Long answers, many at once, and frames to groups, over a wire that loses nothing.
 #[test]
 fn its_network_card_bears_load_and_hears_groups() {
