@@ -54,7 +54,7 @@ pub use landfall_log as log;
 pub use landfall_macros::main;
 #[cfg(feature = "log-history")]
 pub use logging::history::log_history;
-pub use peripherals::{I2cBus, Led, NoPeripheral, Peripherals};
+pub use peripherals::{I2cBus, Led, NoPeripheral, Peripherals, Thermometer};
 pub use platform::{CrashReport, ExitCode, Platform};
 pub use system::System;
 pub use wall_clock::{BoardClock, WallClock, WallClockSource};

@@ -1,5 +1,5 @@
 //! What a machine has besides network, clock and console: I2C buses and LEDs, in the terms of crate `embedded-hal`,
-//! so that any driver that is written for it works on any board that has the bus.
+//! so that any driver that is written for it works on any board that has the bus; and a thermometer of its own.
 
 use alloc::{boxed::Box, rc::Rc, string::String, vec::Vec};
 use core::{cell::RefCell, convert::Infallible, fmt};
@@ -15,7 +15,12 @@ pub struct Peripherals {
     pub i2c: Vec<(u8, I2cBus)>,
     /// LEDs, in the device tree's order.
     pub leds: Vec<Led>,
+    /// Reads how warm the machine itself is.
+    pub thermometer: Option<Thermometer>,
 }
+
+/// Returns a temperature in thousandths of a degree Celsius, or what is wrong with the bus by which it is asked.
+pub type Thermometer = fn() -> Result<i32, i2c::ErrorKind>;
 
 impl Peripherals {
     pub(crate) fn i2c(&self, board: &'static str, bus: u8) -> Result<I2cBus, NoPeripheral> {
@@ -26,6 +31,10 @@ impl Peripherals {
             bus,
             known: list(self.i2c.iter().map(|(number, _)| number)),
         })
+    }
+
+    pub(crate) fn thermometer(&self, board: &'static str) -> Result<Thermometer, NoPeripheral> {
+        self.thermometer.ok_or(NoPeripheral::Thermometer { board })
     }
 
     pub(crate) fn led(&self, board: &'static str, name: &str) -> Result<Led, NoPeripheral> {
@@ -68,6 +77,11 @@ pub enum NoPeripheral {
         /// The names that there are.
         known: String,
     },
+    /// No thermometer of its own.
+    Thermometer {
+        /// The board.
+        board: &'static str,
+    },
 }
 
 impl fmt::Display for NoPeripheral {
@@ -81,6 +95,9 @@ impl fmt::Display for NoPeripheral {
             }
             Self::Led { board, name, known } => {
                 write!(f, "board {board} has no LED {name} here; it has: {known}")
+            }
+            Self::Thermometer { board } => {
+                write!(f, "board {board} has no thermometer of its own here")
             }
         }
     }

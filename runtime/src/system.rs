@@ -1,7 +1,7 @@
 //! What an app is given.
 
 use crate::{
-    Entropy, Error, I2cBus, Info, Led, NoPeripheral, Peripherals, Platform, WallClock,
+    Entropy, Error, I2cBus, Info, Led, NoPeripheral, Peripherals, Platform, Thermometer, WallClock,
     app::Identity, entropy, executor::Spawner, heap, network::Network, shutdown, wall_clock,
 };
 use alloc::{boxed::Box, rc::Rc};
@@ -68,6 +68,14 @@ impl System {
     /// [`NoPeripheral`] where the board has none, or not this one.
     pub fn led(&self, name: &str) -> Result<Led, NoPeripheral> {
         self.0.peripherals.led(self.0.platform.board(), name)
+    }
+
+    /// Returns the thermometer that tells how warm the machine itself is.
+    ///
+    /// # Errors
+    /// [`NoPeripheral`] where the board has none.
+    pub fn thermometer(&self) -> Result<Thermometer, NoPeripheral> {
+        self.0.peripherals.thermometer(self.0.platform.board())
     }
 
     /// Returns what this machine's board offers beyond what all have, if it is a `T`; each board's crate

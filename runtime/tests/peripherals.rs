@@ -130,12 +130,30 @@ fn a_led_is_lit_however_it_is_wired() {
 }
 
 #[test]
+fn a_machine_tells_how_warm_it_is() {
+    let scenario = Scenario {
+        peripherals: Peripherals {
+            thermometer: Some(|| Ok(41_500)),
+            ..Peripherals::default()
+        },
+        ..Scenario::default()
+    };
+    let ended = scenario.run(async |system| {
+        assert_eq!(system.thermometer()?(), Ok(41_500));
+        system.i2c(0).map(drop)
+    });
+    ended.says("board test has no I2C bus 0");
+}
+
+#[test]
 fn a_board_without_says_so() {
     let ended = Scenario::default().run(async |system| {
         let missing = system.led("red").map(drop);
         let known = "none".into();
         let (board, name) = ("test", "red".into());
         assert_eq!(missing, Err(NoPeripheral::Led { board, name, known }));
+        let missing = system.thermometer().map(drop);
+        assert_eq!(missing, Err(NoPeripheral::Thermometer { board }));
         system.i2c(0).map(drop)
     });
     ended.says("board test has no I2C bus 0 here; it has: none");

@@ -15,7 +15,7 @@ const KEPT: usize = 360;
 on_each_machine! {
     the_service
     a_sensor_that_never_answers
-    a_bus_that_is_not_there
+    what_the_board_does_not_have
 }
 
 fn the_service(board: &str) {
@@ -205,7 +205,7 @@ fn a_sensor_that_never_answers(board: &str) {
     assert_eq!(said, 1, "{}", guest.console());
 }
 
-fn a_bus_that_is_not_there(board: &str) {
+fn what_the_board_does_not_have(board: &str) {
     let Some(lab) = Lab::open() else { return };
     let machine = lab.machine("thermometer").board(board);
     let mut guest = machine.argument("source=i2c").argument("bus=1").start();
@@ -213,4 +213,8 @@ fn a_bus_that_is_not_there(board: &str) {
     guest.wait_for_line(&format!(
         "board {board} has no I2C bus 1 here; it has: none"
     ));
+    let machine = lab.machine("thermometer").board(board);
+    let mut guest = machine.argument("source=board").start();
+    assert_eq!(guest.wait_for_exit(), 1);
+    guest.wait_for_line(&format!("board {board} has no thermometer of its own here"));
 }

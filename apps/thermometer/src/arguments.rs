@@ -10,15 +10,18 @@ pub enum Source {
     Simulated,
     /// A sensor on an I2C bus of the machine.
     I2c,
+    /// The machine's own.
+    Board,
 }
 
 impl ArgumentValue for Source {
-    const EXPECTED: &'static str = "simulated or i2c";
+    const EXPECTED: &'static str = "simulated, i2c or board";
 
     fn read(text: &str) -> Option<Self> {
         match text {
             "simulated" => Some(Self::Simulated),
             "i2c" => Some(Self::I2c),
+            "board" => Some(Self::Board),
             _ => None,
         }
     }
@@ -106,6 +109,7 @@ mod tests {
     #[test]
     fn sources_have_names() {
         assert_eq!(Source::read("i2c"), Some(Source::I2c));
+        assert_eq!(Source::read("board"), Some(Source::Board));
         assert_eq!(Source::read("simulated"), Some(Source::Simulated));
         assert_eq!(Source::read("I2C"), None);
     }

@@ -40,7 +40,7 @@ use station::{Counts, Station};
 pub enum Error {
     /// The system says why.
     System(landfall::Error),
-    /// There is no such bus.
+    /// The board has no such bus, or no thermometer.
     NoPeripheral(NoPeripheral),
 }
 
@@ -70,6 +70,11 @@ impl From<NoPeripheral> for Error {
 /// Returns the sensor on a bus.
 pub fn lm75(bus: impl I2c + 'static, address: Address) -> Sensor {
     Sensor::lm75("I2C", bus, address.0)
+}
+
+/// Returns the machine's own thermometer as a sensor.
+pub fn board(thermometer: landfall::Thermometer) -> Sensor {
+    Sensor::board(thermometer)
 }
 
 /// Returns a sensor that is not there, which leaves each `fail`th reading unanswered.

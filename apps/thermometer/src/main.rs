@@ -8,7 +8,7 @@ use thermometer::{Address, Error, Interval, Source};
 landfall::arguments! {
     /// TCP port to listen on
     port: u16 = 8080,
-    /// where temperatures come from: simulated, or i2c (an LM75 on the machine's bus)
+    /// where temperatures come from: simulated, i2c (an LM75 on the machine's bus), or board (how warm it is itself)
     source: Source = Source::Simulated,
     /// number of the I2C bus, as the machine's manual has it
     bus: u8 = 0,
@@ -24,6 +24,7 @@ landfall::arguments! {
 async fn main(system: landfall::System, arguments: Arguments) -> Result<(), Error> {
     let sensor = match arguments.source {
         Source::Simulated => thermometer::simulated(arguments.address, arguments.fail),
+        Source::Board => thermometer::board(system.thermometer()?),
         Source::I2c => thermometer::lm75(system.i2c(arguments.bus)?, arguments.address),
     };
     let listener = system.network()?.bind_tcp(arguments.port).await?;

@@ -3,6 +3,7 @@
 use alloc::boxed::Box;
 use core::fmt::{self, Display, Formatter};
 use embedded_hal::i2c::{Error as _, ErrorKind, I2c, NoAcknowledgeSource};
+use landfall::Thermometer;
 use lm75::{Lm75, ic};
 
 /// A temperature, in thousandths of a degree Celsius.
@@ -68,6 +69,13 @@ impl Sensor {
         Self { name, read }
     }
 
+    /// A thermometer that the machine has by itself.
+    pub(crate) fn board(thermometer: Thermometer) -> Self {
+        let read = move || Ok(MilliCelsius(thermometer()?));
+        let (name, read) = ("board", Box::new(read));
+        Self { name, read }
+    }
+
     pub(crate) fn read(&mut self) -> Result<MilliCelsius, SensorError> {
         (self.read)()
     }
@@ -76,6 +84,15 @@ impl Sensor {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn a_machine_that_is_asked_for_its_own_may_fail() {
+        let read = |thermometer| Sensor::board(thermometer).read();
+        assert_eq!(read(|| Ok(41_500)), Ok(MilliCelsius(41_500)));
+        assert_eq!(read(|| Err(ErrorKind::Other)), Err(SensorError::Bus));
+        let silent = || Err(ErrorKind::NoAcknowledge(NoAcknowledgeSource::Address));
+        assert_eq!(read(silent), Err(SensorError::NoAnswer));
+    }
 
     #[test]
     fn degrees_are_written_with_their_sign() {

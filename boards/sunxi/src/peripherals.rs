@@ -37,5 +37,10 @@ pub(crate) fn init(tree: &DeviceTree<'_>, arguments: &str) -> (Peripherals, Vec<
         power::stop(ExitCode::Usage as u8)
     });
     let leds = gpio.leds(tree);
-    (Peripherals { i2c, leds }, pmic::tasks())
+    let peripherals = Peripherals {
+        i2c,
+        leds,
+        thermometer: pmic::thermometer(),
+    };
+    (peripherals, pmic::tasks())
 }

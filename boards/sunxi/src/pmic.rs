@@ -10,7 +10,7 @@ use embedded_hal::{
     delay::DelayNs,
     i2c::{ErrorKind, I2c},
 };
-use landfall::{BoardTask, log::info, log::warn};
+use landfall::{BoardTask, Thermometer, log::info, log::warn};
 use landfall_arch::boot_log;
 use landfall_bare_metal::time::Delay;
 use landfall_device_tree::Device;
@@ -38,9 +38,14 @@ pub(crate) fn find(device: &Device<'_>, bus: Bus) {
 
 /// Returns the task that says once how the chip is doing, when it has measured that.
 pub(crate) fn tasks() -> Vec<BoardTask> {
+    let task = |_| -> BoardTask { Box::pin(tell()) };
+    thermometer().map(task).into_iter().collect()
+}
+
+/// Returns what tells how warm the chip is, where there is one.
+pub(crate) fn thermometer() -> Option<Thermometer> {
     let there = critical_section::with(|cs| CHIP.borrow_ref(cs).is_some());
-    let task = || -> BoardTask { Box::pin(tell()) };
-    there.then(task).into_iter().collect()
+    there.then_some(|| with(Axp209::temperature_millicelsius).unwrap_or(Err(ErrorKind::Other)))
 }
 
 async fn tell() {
