@@ -1,7 +1,7 @@
 //! From a board's devices to a running app.
 
 use crate::{
-    App, BoardClock, Error, ExitCode, Platform, System,
+    App, BoardClock, Error, ExitCode, Peripherals, Platform, System,
     arguments::{self, Argument, Words, argument},
     entropy::{self, Generator, Seed},
     executor::{self, Spawner},
@@ -32,6 +32,8 @@ pub struct Devices {
     pub tasks: Vec<BoardTask>,
     /// Ready when whoever runs this machine wants it to end; `None` where nobody can say so.
     pub shutdown: Option<BoardTask>,
+    /// I2C buses and LEDs.
+    pub peripherals: Peripherals,
     /// What [`System::board`] returns: what no other board has.
     pub board: Option<Box<dyn Any>>,
 }
@@ -143,6 +145,7 @@ fn start(
         app.identity,
         network,
         spawner.clone(),
+        devices.peripherals,
         devices.board,
     );
     #[cfg(feature = "mdns")]

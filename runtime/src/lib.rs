@@ -35,6 +35,7 @@ mod info;
 mod logging;
 pub mod metrics;
 pub mod network;
+mod peripherals;
 mod platform;
 mod shutdown;
 #[cfg(feature = "sntp")]
@@ -53,6 +54,7 @@ pub use landfall_log as log;
 pub use landfall_macros::main;
 #[cfg(feature = "log-history")]
 pub use logging::history::log_history;
+pub use peripherals::{I2cBus, Led, NoPeripheral, Peripherals, Thermometer};
 pub use platform::{CrashReport, ExitCode, Platform};
 pub use system::System;
 pub use wall_clock::{BoardClock, WallClock, WallClockSource};

@@ -1,8 +1,8 @@
 //! What an app is given.
 
 use crate::{
-    Entropy, Error, Info, Platform, WallClock, app::Identity, entropy, executor::Spawner, heap,
-    network::Network, shutdown, wall_clock,
+    Entropy, Error, I2cBus, Info, Led, NoPeripheral, Peripherals, Platform, Thermometer, WallClock,
+    app::Identity, entropy, executor::Spawner, heap, network::Network, shutdown, wall_clock,
 };
 use alloc::{boxed::Box, rc::Rc};
 use core::{
@@ -20,6 +20,7 @@ struct Inner {
     network: Option<Network>,
     spawner: Spawner,
     shutdown: shutdown::Request,
+    peripherals: Peripherals,
     board: Option<Box<dyn Any>>,
 }
 
@@ -29,6 +30,7 @@ impl System {
         identity: &'static Identity,
         network: Option<Network>,
         spawner: Spawner,
+        peripherals: Peripherals,
         board: Option<Box<dyn Any>>,
     ) -> Self {
         Self(Rc::new(Inner {
@@ -37,6 +39,7 @@ impl System {
             network,
             spawner,
             shutdown: shutdown::Request::default(),
+            peripherals,
             board,
         }))
     }
@@ -49,6 +52,30 @@ impl System {
         self.0.network.clone().ok_or(Error::NoNetwork {
             board: self.0.platform.board(),
         })
+    }
+
+    /// Returns the I2C bus that the machine's manual calls by this number.
+    ///
+    /// # Errors
+    /// [`NoPeripheral`] where the board has none, or not this one.
+    pub fn i2c(&self, bus: u8) -> Result<I2cBus, NoPeripheral> {
+        self.0.peripherals.i2c(self.0.platform.board(), bus)
+    }
+
+    /// Returns the LED that the machine's device tree calls by this name.
+    ///
+    /// # Errors
+    /// [`NoPeripheral`] where the board has none, or not this one.
+    pub fn led(&self, name: &str) -> Result<Led, NoPeripheral> {
+        self.0.peripherals.led(self.0.platform.board(), name)
+    }
+
+    /// Returns the thermometer that tells how warm the machine itself is.
+    ///
+    /// # Errors
+    /// [`NoPeripheral`] where the board has none.
+    pub fn thermometer(&self) -> Result<Thermometer, NoPeripheral> {
+        self.0.peripherals.thermometer(self.0.platform.board())
     }
 
     /// Returns what this machine's board offers beyond what all have, if it is a `T`; each board's crate

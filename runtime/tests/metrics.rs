@@ -159,18 +159,24 @@ fn an_app_adds_its_own() {
         lost.add(u64::MAX);
         players.set(3);
         players.add(-5);
+        let outside = metrics.decimal_gauge("temperature_celsius", "Outside.", &[]);
+        outside.expect("a good name").set(-20_062);
         metrics.clone().render()
     });
     let samples = read(&text);
     assert_eq!(samples[r#"games_total{end="won"}"#], 42.0);
     assert_eq!(samples["players"], -2.0);
+    assert_eq!(samples["temperature_celsius"], -20.062);
     let exact = "# HELP games_total Games, by end:\\nC:\\\\\n\
                  # TYPE games_total counter\n\
                  games_total{end=\"won\"} 42\n\
                  games_total{end=\"a\\\"b\\\\c\\nd\"} 18446744073709551615\n\
                  # HELP players Who plays.\n\
                  # TYPE players gauge\n\
-                 players -2\n";
+                 players -2\n\
+                 # HELP temperature_celsius Outside.\n\
+                 # TYPE temperature_celsius gauge\n\
+                 temperature_celsius -20.062\n";
     assert!(text.ends_with(exact), "{text}");
     let scrape = Scrape::parse(text.lines().map(|line| Ok(line.to_owned()))).expect("text");
     let players = scrape

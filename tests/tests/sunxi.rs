@@ -40,6 +40,57 @@ fn a_card_starts_the_game_by_u_boot() {
     guest.assert_well();
 }
 
+#[test]
+fn the_thermometer_runs_there() {
+    let Some(lab) = Lab::open() else { return };
+    let words = ["run", "thermometer", "--board", "sunxi", "--port", "0"];
+    let mut guest = lab.command(&words);
+    let address = guest.wait_until_open();
+    assert!(get(address, "/").text().contains("<title>Thermometer"));
+    let told = get(address, "/api/history").json();
+    assert_eq!(
+        (&told["board"], &told["source"]),
+        (&"sunxi".into(), &"simulated".into())
+    );
+    assert!(told["readings"][0]["celsius"].is_f64(), "{told}");
+    // QEMU 7.2 has neither port controllers nor I2C in this machine: reads are 0. The tree has one I2C controller on, that
+    // of the small CPU.
+    guest.assert_said(&[
+        "boot: an I2C controller's clock is not known here; not used",
+        "boot: LED orangepi:red:status: the port controller does not keep what is written to it; not used",
+        "boot: starting the app",
+    ]);
+    guest.assert_well();
+}
+
+#[test]
+fn what_is_asked_for_and_not_there_is_named() {
+    let Some(lab) = Lab::open() else { return };
+    let run = |words: &[&str]| {
+        let run = [
+            "run",
+            "thermometer",
+            "--board",
+            "sunxi",
+            "--port",
+            "0",
+            "--",
+        ];
+        let mut guest = lab.command(&[&run, words].concat());
+        (guest.wait_for_exit(), guest)
+    };
+    let (code, guest) = run(&["source=i2c", "bus=2", "i2c=2,4"]);
+    assert_eq!(code, 1, "{}", guest.console());
+    guest.assert_said(&[
+        "boot: I2C bus 2: the I2C controller does not keep what is written to it; not used",
+        "boot: I2C bus 4, which i2c= asks for: the device tree has none; not used",
+        "app: board sunxi has no I2C bus 2 here; it has: none",
+    ]);
+    let (code, guest) = run(&["i2c=5"]);
+    assert_eq!(code, 2, "{}", guest.console());
+    guest.assert_said(&["boot argument i2c=5: expected numbers of I2C buses from 0 to 4"]);
+}
+
 /// Long answers, many at once, and frames to groups, over a wire that loses nothing.
 #[test]
 fn its_network_card_bears_load_and_hears_groups() {

@@ -2,6 +2,7 @@
 
 use core::{cell::Cell, time::Duration};
 use critical_section::Mutex;
+use embedded_hal::delay::DelayNs;
 use landfall::BoardClock;
 use landfall_arch::{boot_log, timer};
 
@@ -51,6 +52,21 @@ pub fn now_us() -> u64 {
         let counts = u128::from(timer::count().wrapping_sub(clock.start));
         ((counts * u128::from(clock.us_per_count)) >> 64) as u64
     })
+}
+
+/// The clock as drivers of devices wait by it: the CPU does nothing else meanwhile, so it is for microseconds, and
+/// for the time before the runtime, from which on `embassy_time` has clocks for those who can wait.
+#[derive(Clone, Copy, Debug)]
+pub struct Delay;
+
+impl DelayNs for Delay {
+    fn delay_ns(&mut self, ns: u32) {
+        // Rounded up, and a microsecond more: the one that has begun is not whole.
+        let deadline = now_us() + u64::from(ns.div_ceil(1000)) + 1;
+        while now_us() < deadline {
+            core::hint::spin_loop();
+        }
+    }
 }
 
 /// Raises the timer's interrupt at `deadline_us`, or never.

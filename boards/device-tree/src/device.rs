@@ -1,6 +1,9 @@
 //! A device as the device tree describes it.
 
-use crate::{DeviceTreeError, tree::Parser};
+use crate::{
+    DeviceTreeError,
+    tree::{Parser, describe, is_disabled},
+};
 use core::ops::Range;
 use fdt::nodes::Node;
 
@@ -12,7 +15,7 @@ const KEPT: usize = 4;
 
 /// A node with a `compatible` property that is not disabled.
 pub struct Device<'tree> {
-    /// The node's name with its address.
+    /// The node's name, without its address.
     pub name: &'tree str,
     /// What drivers it is for, best first.
     pub compatible: &'tree str,
@@ -28,6 +31,34 @@ impl<'tree> Device<'tree> {
     pub fn property(&self, name: &str) -> Option<&'tree [u8]> {
         // The tree was checked when it was read.
         Some(self.node.raw_property(name).ok()??.value)
+    }
+
+    /// Returns a property's big-endian words, none where there is no such property; bytes beyond them are left out.
+    pub fn cells(&self, name: &str) -> impl Iterator<Item = u32> + use<'tree> {
+        let (words, _) = self.property(name).unwrap_or_default().as_chunks::<4>();
+        words.iter().map(|word| u32::from_be_bytes(*word))
+    }
+
+    /// Returns the number by which other nodes name it.
+    pub fn phandle(&self) -> Option<u32> {
+        self.cells("phandle").next()
+    }
+
+    /// Calls `visit` for each node within it that is not disabled, also for those that are no devices of their own.
+    pub fn for_each_child(&self, mut visit: impl FnMut(Device<'tree>)) {
+        // The tree was checked when it was read.
+        let Ok(children) = self.node.children() else {
+            return;
+        };
+        for child in children.iter().flatten() {
+            let compatible = child.raw_property("compatible").ok().flatten();
+            let compatible = compatible.map_or(&[][..], |it| it.value);
+            if is_disabled(&child) == Ok(false)
+                && let Ok(child) = describe(child, compatible)
+            {
+                visit(child);
+            }
+        }
     }
 
     /// Returns whether a driver for any of `names` fits.

@@ -91,6 +91,25 @@ impl<'tree> DeviceTree<'tree> {
         Ok(())
     }
 
+    /// Calls `visit` for each device that is disabled: it is on the chip, and this machine's maker did not connect it.
+    ///
+    /// # Errors
+    /// [`DeviceTreeError::Malformed`]; devices before the malformed one were visited.
+    pub fn for_each_disabled_device(
+        &self,
+        mut visit: impl FnMut(Device<'tree>),
+    ) -> Result<(), DeviceTreeError> {
+        for node in self.fdt.all_nodes()? {
+            let (_, node) = node?;
+            if is_disabled(&node)?
+                && let Some(compatible) = property(&node, "compatible")?
+            {
+                visit(describe(node, compatible)?);
+            }
+        }
+        Ok(())
+    }
+
     /// Returns the device that `/chosen/stdout-path` names.
     ///
     /// # Errors
@@ -245,30 +264,45 @@ fn read_registers<'tree>(
 fn read_device<'tree>(
     node: Node<'tree, Parser<'tree>>,
 ) -> Result<Option<Device<'tree>>, DeviceTreeError> {
-    let property = |name: &str| -> Result<Option<&'tree [u8]>, DeviceTreeError> {
-        Ok(node.raw_property(name)?.map(|it| it.value))
-    };
-    let Some(compatible) = property("compatible")? else {
+    let Some(compatible) = property(&node, "compatible")? else {
         return Ok(None);
     };
-    if property("status")?
-        .and_then(text)
-        .is_some_and(|it| it != "okay" && it != "ok")
-    {
+    if is_disabled(&node)? {
         return Ok(None);
     }
+    describe(node, compatible).map(Some)
+}
+
+fn property<'tree>(
+    node: &Node<'tree, Parser<'tree>>,
+    name: &str,
+) -> Result<Option<&'tree [u8]>, DeviceTreeError> {
+    Ok(node.raw_property(name)?.map(|it| it.value))
+}
+
+pub(crate) fn is_disabled<'tree>(
+    node: &Node<'tree, Parser<'tree>>,
+) -> Result<bool, DeviceTreeError> {
+    let status = property(node, "status")?.and_then(text);
+    Ok(status.is_some_and(|it| it != "okay" && it != "ok"))
+}
+
+pub(crate) fn describe<'tree>(
+    node: Node<'tree, Parser<'tree>>,
+    compatible: &'tree [u8],
+) -> Result<Device<'tree>, DeviceTreeError> {
     let mut registers = [const { 0..0 }; 4];
     for (kept, range) in registers.iter_mut().zip(read_registers(&node)?) {
         *kept = range;
     }
-    Ok(Some(Device {
+    Ok(Device {
         name: node.name()?.name,
         compatible: core::str::from_utf8(compatible).map_err(|_| DeviceTreeError::Malformed)?,
         registers,
-        interrupts: property("interrupts")?
+        interrupts: property(&node, "interrupts")?
             .map(device::interrupts)
             .unwrap_or_default(),
-        method: property("method")?.and_then(text),
+        method: property(&node, "method")?.and_then(text),
         node,
-    }))
+    })
 }

@@ -1,4 +1,4 @@
-//! A console that is named by an alias, and properties that only some devices have.
+//! A console that is named by an alias, properties that only some devices have, devices within devices, disabled ones.
 
 use landfall_device_tree::DeviceTree;
 
@@ -91,9 +91,79 @@ fn tree(stdout: &str) -> Vec<u32> {
         .property("compatible", b"snps,dw-apb-uart\0")
         .property("reg", &[0x01, 0xc2, 0x80, 0, 0, 0, 4, 0])
         .property("clock-names", b"apb\0")
+        .property("phandle", &[0, 0, 1, 2])
         .end();
     writer.end().end();
     writer.words()
+}
+
+/// LEDs as boards have them, a controller that nobody connected, and one with a device on its bus.
+fn tree_of_buses() -> Vec<u32> {
+    let mut writer = Writer::default();
+    writer
+        .begin("")
+        .property("#address-cells", &[0, 0, 0, 1])
+        .property("#size-cells", &[0, 0, 0, 1]);
+    writer.begin("leds").property("compatible", b"gpio-leds\0");
+    for (name, status) in [("led-0", "okay"), ("led-1", "disabled"), ("led-2", "ok")] {
+        writer
+            .begin(name)
+            .property("gpios", &[0, 0, 0, 9, 0, 0, 0, 7, 0, 0, 0, 21, 0, 0])
+            .property("status", format!("{status}\0").as_bytes())
+            .end();
+    }
+    writer.end();
+    for (name, status) in [("i2c@1000", "disabled"), ("i2c@2000", "okay")] {
+        writer
+            .begin(name)
+            .property("compatible", b"i2c\0")
+            .property(
+                "reg",
+                &[0, 0, (name.as_bytes()[4] - b'0') << 4, 0, 0, 0, 4, 0],
+            )
+            .property("status", format!("{status}\0").as_bytes())
+            .property("#address-cells", &[0, 0, 0, 1])
+            .property("#size-cells", &[0, 0, 0, 0]);
+        writer
+            .begin("pmic@34")
+            .property("compatible", b"pmic\0")
+            .property("reg", &[0, 0, 0, 0x34])
+            .end();
+        writer.end();
+    }
+    writer.end();
+    writer.words()
+}
+
+#[test]
+fn nodes_within_a_device_need_not_be_devices() {
+    let words = tree_of_buses();
+    let tree = DeviceTree::new(&words).unwrap();
+    let (mut leds, mut chips) = (Vec::new(), Vec::new());
+    tree.for_each_device(|device| {
+        device.for_each_child(|child| {
+            if device.is_compatible(&["gpio-leds"]) {
+                leds.push((child.name, child.cells("gpios").collect::<Vec<_>>()));
+            } else {
+                chips.push((device.name, child.name, child.cells("reg").next()));
+            }
+        });
+    })
+    .unwrap();
+    // Bytes that are no word are left out.
+    let gpios = vec![9, 7, 21];
+    assert_eq!(leds, [("led-0", gpios.clone()), ("led-2", gpios)]);
+    assert_eq!(chips, [("i2c", "pmic", Some(0x34))]);
+}
+
+#[test]
+fn disabled_devices_are_found_by_who_asks_for_them() {
+    let words = tree_of_buses();
+    let mut found = Vec::new();
+    let tree = DeviceTree::new(&words).unwrap();
+    tree.for_each_disabled_device(|device| found.push((device.name, device.registers(0))))
+        .unwrap();
+    assert_eq!(found, [("i2c", Some(0x1000..0x1400))]);
 }
 
 #[test]
@@ -125,6 +195,8 @@ fn any_property_of_a_device_can_be_read() {
         found += 1;
         assert_eq!(device.property("clock-names"), Some(&b"apb\0"[..]));
         assert_eq!(device.property("clock"), None);
+        assert_eq!(device.phandle(), Some(0x102));
+        assert_eq!(device.cells("clock").count(), 0);
     })
     .unwrap();
     assert_eq!(found, 1);

@@ -3,7 +3,7 @@
 //!
 //! Everything is found through the device tree that U-Boot passes on. Boot, as `start` does it: the console, before the
 //! MMU is on; the map of memory, the MMU and the heap; the clock (`time`); the interrupt controller; entropy; the
-//! network card (`net`); the watchdog; then the runtime. What can fail says on the console what it tries before it does.
+//! network card (`net`); the watchdog; I2C buses and LEDs (`peripherals`); then the runtime. What can fail says on the console what it tries before it does.
 // Bare metal only: on a host there is nothing to link it to.
 #![cfg(target_os = "none")]
 #![no_std]
@@ -11,14 +11,18 @@
 extern crate alloc;
 
 mod entropy;
+mod gpio;
+mod i2c;
 mod machine;
 mod net;
+mod peripherals;
+mod pmic;
 mod power;
 mod time;
 mod watchdog;
 
 use alloc::string::String;
-use landfall::{App, CrashReport, Devices, ExitCode, Platform};
+use landfall::{App, CrashReport, Devices, ExitCode, Platform, arguments::Argument};
 use landfall_arch::{boot_log, crash};
 use landfall_bare_metal::{irq, memory, time::now_us};
 use machine::Machine;
@@ -41,7 +45,12 @@ pub fn start(device_tree: usize, app: App) -> ! {
         machine.core.memory.bytes() >> 20
     );
     landfall_bare_metal::power::set_conduit(machine.core.psci);
-    let (tree, _) = memory::init(&machine.core, machine.registers());
+    let (tree, _) = memory::init(
+        &machine.core,
+        machine
+            .registers()
+            .chain(peripherals::registers(machine.core.tree)),
+    );
     let clock = time::init();
     irq::init(&machine.core);
     let seed = entropy::seed(tree.rng_seed().ok().flatten());
@@ -49,8 +58,10 @@ pub fn start(device_tree: usize, app: App) -> ! {
         boot_log!("boot arguments: {error}; going on without");
         ""
     });
-    let (network, tasks) = net::init(&machine);
+    let (network, mut tasks) = net::init(&machine);
     watchdog::start(machine.devices.watchdog.as_ref());
+    let (peripherals, more) = peripherals::init(&tree, arguments);
+    tasks.extend(more);
     let devices = Devices {
         arguments: String::from(arguments),
         clock,
@@ -58,6 +69,7 @@ pub fn start(device_tree: usize, app: App) -> ! {
         network,
         tasks,
         shutdown: None,
+        peripherals,
         board: None,
     };
     boot_log!("starting the app");
@@ -73,6 +85,10 @@ impl Platform for Sunxi {
 
     fn cpu(&self) -> &'static str {
         landfall_arch::cpu_name()
+    }
+
+    fn arguments(&self) -> &'static [Argument<'static>] {
+        i2c::ARGUMENTS
     }
 
     fn now_us(&self) -> u64 {

@@ -1,6 +1,7 @@
-//! How the board stops: a crash restarts it by the watchdog; otherwise it stays as it is, for it cannot turn itself off.
+//! How the board stops: a crash restarts it by the watchdog; otherwise its power management chip turns it off, or it stays
+//! as it is.
 
-use crate::watchdog;
+use crate::{gpio, pmic, watchdog};
 use landfall_arch::{boot_log, crash};
 use landfall_bare_metal::power;
 
@@ -11,6 +12,8 @@ pub(crate) fn stop(code: u8) -> ! {
         watchdog::reset();
     } else {
         watchdog::stop();
+        gpio::darken();
+        pmic::turn_off();
     }
     power::stop(code)
 }

@@ -13,7 +13,8 @@ mod signals;
 mod time;
 
 use landfall::{
-    App, BoardClock, Card, CrashReport, Devices, ExitCode, NetworkDevice, Platform, Seed,
+    App, BoardClock, Card, CrashReport, Devices, ExitCode, NetworkDevice, Peripherals, Platform,
+    Seed,
     arguments::{Argument, Words},
 };
 use std::{fmt::Display, panic, process};
@@ -35,6 +36,7 @@ pub fn start(app: App) -> ! {
             tasks: Vec::new(),
             // Without it, the signals end the process by themselves.
             shutdown: signals::shutdown_requested().ok(),
+            peripherals: Peripherals::default(),
             board: None,
         },
         app,

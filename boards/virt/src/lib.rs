@@ -16,7 +16,7 @@ mod net;
 mod time;
 
 use alloc::{string::String, vec::Vec};
-use landfall::{App, CrashReport, Devices, ExitCode, Platform};
+use landfall::{App, CrashReport, Devices, ExitCode, Peripherals, Platform};
 use landfall_arch::{boot_log, crash};
 use landfall_bare_metal::{irq, memory, power, time::now_us};
 use machine::Machine;
@@ -62,6 +62,7 @@ pub fn start_as(board: &'static Virt, device_tree: usize, app: App) -> ! {
         network: net::init(slots),
         tasks: Vec::new(),
         shutdown: None,
+        peripherals: Peripherals::default(),
         board: None,
     };
     boot_log!("starting the app");

@@ -23,7 +23,7 @@ pub use xen::Xen;
 
 use alloc::{boxed::Box, string::String};
 use core::task::{Context, Poll};
-use landfall::{App, CrashReport, Devices, ExitCode, Platform};
+use landfall::{App, CrashReport, Devices, ExitCode, Peripherals, Platform};
 use landfall_arch::{boot_log, crash};
 use landfall_bare_metal::{irq, machine::Core, memory};
 use landfall_device_tree::DeviceTree;
@@ -83,6 +83,7 @@ pub fn start_as(board: &'static XenVm, device_tree: usize, app: App) -> ! {
         network,
         tasks,
         shutdown: Some(power::shutdown_requested(xen.store.clone())),
+        peripherals: Peripherals::default(),
         board: Some(Box::new(xen)),
     };
     landfall::run(board, devices, app)

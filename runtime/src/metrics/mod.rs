@@ -62,6 +62,8 @@ struct Series {
 enum Value {
     Counter(Rc<Cell<u64>>),
     Gauge(Rc<Cell<i64>>),
+    /// A gauge in thousandths.
+    Decimal(Rc<Cell<i64>>),
 }
 
 /// A number that only grows. Clones are handles of the same.
@@ -181,6 +183,21 @@ impl Metrics {
         Ok(gauge)
     }
 
+    /// Registers a gauge that is set in thousandths and written as a decimal number: 21500 as 21.5.
+    ///
+    /// # Errors
+    /// [`MetricError`].
+    pub fn decimal_gauge(
+        &self,
+        name: &'static str,
+        help: &'static str,
+        labels: &[(&str, &str)],
+    ) -> Result<Gauge, MetricError> {
+        let gauge = Gauge::default();
+        self.register(name, help, labels, Value::Decimal(gauge.0.clone()))?;
+        Ok(gauge)
+    }
+
     fn register(
         &self,
         name: &'static str,
@@ -190,7 +207,7 @@ impl Metrics {
     ) -> Result<(), MetricError> {
         let kind = match &value {
             Value::Counter(_) => Kind::Counter,
-            Value::Gauge(_) => Kind::Gauge,
+            Value::Gauge(_) | Value::Decimal(_) => Kind::Gauge,
         };
         check_name(name, kind)?;
         check_labels(labels)?;
@@ -234,6 +251,12 @@ impl fmt::Display for Value {
         match self {
             Self::Counter(value) => value.get().fmt(f),
             Self::Gauge(value) => value.get().fmt(f),
+            Self::Decimal(value) => {
+                let value = value.get();
+                let sign = if value < 0 { "-" } else { "" };
+                let value = value.unsigned_abs();
+                write!(f, "{sign}{}.{:03}", value / 1000, value % 1000)
+            }
         }
     }
 }

@@ -8,7 +8,8 @@
 
 use embassy_net_driver::{Capabilities, Driver, HardwareAddress, LinkState};
 use landfall::{
-    App, BoardClock, BoardTask, Card, Devices, ExitCode, NetworkDevice, Platform, Seed, System,
+    App, BoardClock, BoardTask, Card, Devices, ExitCode, NetworkDevice, Peripherals, Platform,
+    Seed, System,
 };
 use std::{
     cell::RefCell,
@@ -90,6 +91,7 @@ impl Ended {
 pub struct Scenario {
     pub arguments: &'static str,
     pub cards: Vec<Wire>,
+    pub peripherals: Peripherals,
     /// Instead of cards: the sockets of this host.
     pub host_sockets: bool,
     /// When the system is asked to end, after its start.
@@ -137,6 +139,7 @@ impl Scenario {
             network,
             tasks: Vec::new(),
             shutdown: self.shutdown_ms.map(asked),
+            peripherals: self.peripherals,
             board: None,
         }
     }

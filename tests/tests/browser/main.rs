@@ -4,6 +4,7 @@
 //! - `driver`: Chromium and its remote control.
 //! - `player`: the page, and the game as it must be.
 //! - `company`: what players have of each other and of a server that goes away.
+//! - `thermometer`: the other page that is live.
 //!
 //! The page's hooks (`data-state`, `data-moves`, …) are described in `apps/2048/README.md`.
 
@@ -12,6 +13,7 @@
 mod company;
 mod driver;
 mod player;
+mod thermometer;
 
 use std::net::SocketAddr;
 use std::time::{Duration, Instant};
@@ -104,7 +106,8 @@ async fn play(driver: &Driver, client: &Client, address: SocketAddr, lab: &Lab, 
     assert_board_fits(client).await;
     keep_screenshot(client, lab, &format!("2048-{board}-small.png")).await;
 
-    assert_stays_at_home(&driver.log(&session, "performance"), address);
+    let files = ["game.js", "server.js", "game.wasm", "style.css", "api/info"];
+    assert_stays_at_home(&driver.log(&session, "performance"), address, &files);
     let complaints = driver.log(&session, "browser");
     assert!(complaints.is_empty(), "the console has {complaints:?}");
 }
@@ -137,8 +140,8 @@ async fn assert_board_fits(client: &Client) {
     assert_eq!(fits, true, "the page is wider than the window");
 }
 
-/// Everything that the page has asked for must come from its own origin.
-fn assert_stays_at_home(log: &[Value], address: SocketAddr) {
+/// Everything that the page has asked for must come from its own origin, `files` among it.
+fn assert_stays_at_home(log: &[Value], address: SocketAddr, files: &[&str]) {
     let own = format!("http://{address}/");
     let mut urls = Vec::new();
     for entry in log {
@@ -159,7 +162,7 @@ fn assert_stays_at_home(log: &[Value], address: SocketAddr) {
             assert!(matches!(status, Some(200 | 201 | 304)), "{parameters}");
         }
     }
-    for path in ["game.js", "server.js", "game.wasm", "style.css", "api/info"] {
+    for path in files {
         assert!(
             urls.iter().any(|url| *url == format!("{own}{path}")),
             "{path} is not among {urls:?}"

@@ -23,6 +23,20 @@ fn little_and_much_memory_do() {
     }
 }
 
+#[test]
+fn a_domain_has_a_simulated_thermometer() {
+    let Some(host) = XenHost::open() else { return };
+    let mut domain = host.domain("warm", "thermometer").create();
+    let address = domain.wait_until_it_is_reached();
+    assert!(page(address).text().contains("<title>Thermometer"));
+    let told = get(address, "/api/history").json();
+    assert_eq!(
+        (&told["board"], &told["source"]),
+        (&host.board().into(), &"simulated".into())
+    );
+    assert!(told["readings"][0]["celsius"].is_f64(), "{told}");
+}
+
 /// The book goes through all of it with the other boards.
 #[test]
 fn an_app_that_new_has_made_is_a_guest() {
