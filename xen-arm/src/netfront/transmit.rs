@@ -2,15 +2,10 @@
 //!
 //! The stack writes frames straight into pages that are granted for reading, once for as long as
 //! the connection lasts. A buffer is used again when the backend has answered every slot of its
-//! frame. TCP segments that follow each other become one frame in a long buffer ([`coalesce`]); it
+//! frame. TCP segments that follow each other become one frame in a long buffer ([`Train`]); it
 //! goes when the next frame does not belong to it, or when the backend is to be told.
 
-use super::{
-    Broken, Counters,
-    coalesce::{LONGEST, LONGEST_HEADERS, Train},
-    features::Cut,
-    offload,
-};
+use super::{Broken, Counters, features::Cut};
 use crate::{
     DomainId, Frame,
     grants::{Access, GrantError, GrantTable, SharedPages},
@@ -19,6 +14,10 @@ use crate::{
 };
 use alloc::{vec, vec::Vec};
 use core::sync::atomic::Ordering;
+use landfall_offload::{
+    train::{LONGEST, LONGEST_HEADERS, Train},
+    transport,
+};
 
 /// Bytes of a slot.
 pub(super) const SLOT: usize = 12;
@@ -321,7 +320,7 @@ impl Transmit {
         };
         let frame = &mut self.bytes(buffer)[..length];
         let result = write(frame);
-        let train = Train::begin(frame).filter(|_| long.is_some());
+        let train = Train::begin(frame, false).filter(|_| long.is_some());
         counters.tx_frames += 1;
         match train {
             Some(train) => self.long.growing = Some((buffer, train)),
@@ -424,8 +423,8 @@ impl Transmit {
         let frame = &mut self.bytes(buffer)[..length];
         let mut flags = 0;
         if !checksum_offload {
-            offload::fill(frame);
-        } else if offload::leave_blank(frame) {
+            transport::fill(frame);
+        } else if transport::leave_blank(frame, false).is_some() {
             flags = flag::CHECKSUM_BLANK | flag::DATA_VALIDATED;
         }
         if mss.is_some() {

@@ -1,17 +1,17 @@
 //! Putting segments of one TCP connection together, as they leave the stack one after the other
-//! (generic segmentation offload, `io/netif.h`, `XEN_NETIF_EXTRA_TYPE_GSO`).
+//! (virtio 1.2, 5.1.6.2, `VIRTIO_NET_HDR_GSO_TCPV4`; Xen's `io/netif.h`, `XEN_NETIF_EXTRA_TYPE_GSO`).
 //!
-//! What a frame costs on its way through dom0 hardly depends on its length. So segments that follow
+//! What a frame costs on its way through a host hardly depends on its length. So segments that follow
 //! each other go as one frame of up to 64 KiB, with the size into which whoever needs to cuts it
 //! again. They are written behind each other, so nothing is copied for it.
 
-use super::{ETHERNET_HEADER, offload};
-use landfall_checksum as checksum;
+use crate::{ETHERNET_HEADER, checksum, transport};
 
-/// Bytes of a frame that segments are put together to, at most: a request's size has 16 bits.
-pub(super) const LONGEST: usize = 65_535;
-/// Bytes of the headers of Ethernet, IPv4 and TCP, at most.
-pub(super) const LONGEST_HEADERS: usize = ETHERNET_HEADER + 60 + 60;
+/// Bytes of a frame that segments are put together to, at most: IP's length has 16 bits, and so has that of a request to
+/// Xen's backend.
+pub const LONGEST: usize = 65_535;
+/// Bytes of the headers of Ethernet, IPv4 and TCP, at most; those of IPv6 without extensions are shorter.
+pub const LONGEST_HEADERS: usize = ETHERNET_HEADER + 60 + 60;
 
 /// TCP's flags (RFC 9293, 3.1).
 const FIN: u8 = 0x01;
@@ -20,16 +20,19 @@ const ACK: u8 = 0x10;
 
 /// A frame that may still grow.
 #[derive(Clone, Copy, Debug, Eq, PartialEq)]
-pub(super) struct Train {
+pub struct Train {
     /// Bytes so far.
-    pub(super) length: usize,
+    pub length: usize,
     /// Bytes of all headers together.
-    pub(super) headers: usize,
-    /// Of IPv4's header, in the frame.
+    pub headers: usize,
+    /// Where TCP's header begins in the frame.
     tcp: usize,
+    /// It is of IPv4, and else of IPv6.
+    pub is_ipv4: bool,
     /// Bytes of data of each segment but the last.
-    pub(super) mss: u16,
-    pub(super) segments: u32,
+    pub mss: u16,
+    /// How many there are.
+    pub segments: u32,
     /// Of the next segment.
     sequence: u32,
     /// Of the last one.
@@ -39,9 +42,10 @@ pub(super) struct Train {
 }
 
 impl Train {
-    /// Begins with the first segment; `None` for what cannot have another behind it.
-    pub(super) fn begin(frame: &[u8]) -> Option<Self> {
-        let found = offload::tcp_segment(frame).filter(|it| it.end == frame.len())?;
+    /// Begins with the first segment; `None` for what cannot have another behind it, which are all of IPv6 where those
+    /// are not wanted `also`.
+    pub fn begin(frame: &[u8], also_ipv6: bool) -> Option<Self> {
+        let found = transport::tcp_segment(frame, also_ipv6).filter(|it| it.end == frame.len())?;
         let tcp = &frame[found.start..];
         let headers = found.start + usize::from(tcp[12] >> 4) * 4;
         let flags = tcp[13];
@@ -52,6 +56,7 @@ impl Train {
             length: frame.len(),
             headers,
             tcp: found.start,
+            is_ipv4: transport::is_ipv4(frame),
             mss,
             segments: 1,
             sequence: sequence(tcp).wrapping_add(mss.into()),
@@ -61,20 +66,21 @@ impl Train {
     }
 
     /// Returns whether a frame of `length` bytes may be the next segment.
-    pub(super) fn may_grow_by(&self, length: usize) -> bool {
+    pub fn may_grow_by(&self, length: usize) -> bool {
         let data = length.wrapping_sub(self.headers);
         !self.over && (1..=usize::from(self.mss)).contains(&data) && self.length + data <= LONGEST
     }
 
     /// Grows by `frame`, for which [`Self::may_grow_by`] says yes, if it is the next segment; `first`
     /// are the headers of the first. Returns whether it was.
-    pub(super) fn grow(&mut self, first: &[u8], frame: &[u8]) -> bool {
+    pub fn grow(&mut self, first: &[u8], frame: &[u8]) -> bool {
         let Some((next, _)) = frame.split_at_checked(self.headers) else {
             return false;
         };
         let data = frame.len() - self.headers;
         let (tcp, flags) = (&next[self.tcp..], next[self.tcp + 13]);
-        let whole = offload::tcp_segment(frame).is_some_and(|it| it.end == frame.len());
+        let whole =
+            transport::tcp_segment(frame, !self.is_ipv4).is_some_and(|it| it.end == frame.len());
         let same = whole
             && self.is_like(first, next)
             && sequence(tcp) == self.sequence
@@ -89,14 +95,17 @@ impl Train {
         same
     }
 
-    /// Returns whether headers differ only where those of segments of one frame may: IPv4's length,
-    /// identification and checksum, TCP's sequence number, flags and checksum.
+    /// Returns whether headers differ only where those of segments of one frame may: IP's length, IPv4's identification
+    /// and checksum, TCP's sequence number, flags and checksum.
     fn is_like(&self, first: &[u8], next: &[u8]) -> bool {
         let (ip, tcp) = (ETHERNET_HEADER, self.tcp);
         let same = |range: core::ops::Range<usize>| first.get(range.clone()) == next.get(range);
-        same(0..ip + 2)
-            && same(ip + 6..ip + 10)
-            && same(ip + 12..tcp + 4)
+        let same_ip = match self.is_ipv4 {
+            true => same(0..ip + 2) && same(ip + 6..ip + 10) && same(ip + 12..tcp),
+            false => same(0..ip + 4) && same(ip + 6..tcp),
+        };
+        same_ip
+            && same(tcp..tcp + 4)
             && same(tcp + 8..tcp + 13)
             && same(tcp + 14..tcp + 16)
             && same(tcp + 18..self.headers)
@@ -104,16 +113,21 @@ impl Train {
 
     /// Makes the headers of the first segment those of the whole `frame`. TCP's checksum is not among
     /// it.
-    pub(super) fn finish(&self, frame: &mut [u8]) {
+    pub fn finish(&self, frame: &mut [u8]) {
         if self.segments == 1 {
             return;
         }
         let (ip, tcp) = frame[ETHERNET_HEADER..].split_at_mut(self.tcp - ETHERNET_HEADER);
-        let total = (self.length - ETHERNET_HEADER) as u16;
-        ip[2..4].copy_from_slice(&total.to_be_bytes());
-        ip[10..12].fill(0);
-        let sum = !checksum::sum(ip);
-        ip[10..12].copy_from_slice(&sum.to_be_bytes());
+        if self.is_ipv4 {
+            let total = (self.length - ETHERNET_HEADER) as u16;
+            ip[2..4].copy_from_slice(&total.to_be_bytes());
+            ip[10..12].fill(0);
+            let sum = !checksum::sum(ip);
+            ip[10..12].copy_from_slice(&sum.to_be_bytes());
+        } else {
+            let payload = (self.length - self.tcp) as u16;
+            ip[4..6].copy_from_slice(&payload.to_be_bytes());
+        }
         tcp[13] = self.flags;
     }
 }
