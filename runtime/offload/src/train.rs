@@ -6,6 +6,7 @@
 //! again. They are written behind each other, so nothing is copied for it.
 
 use crate::{ETHERNET_HEADER, checksum, transport};
+use alloc::{vec, vec::Vec};
 
 /// Bytes of a frame that segments are put together to, at most: IP's length has 16 bits, and so has that of a request to
 /// Xen's backend.
@@ -129,6 +130,107 @@ impl Train {
             ip[4..6].copy_from_slice(&payload.to_be_bytes());
         }
         tcp[13] = self.flags;
+    }
+}
+
+/// A device's buffers, into which frames are written one after the other, segments behind each other where they are of one
+/// train.
+pub trait Outlet {
+    /// Returns whether trains of IPv6 are taken, too.
+    fn takes_ipv6(&self) -> bool;
+
+    /// The train that is not on its way yet, and the buffer that it is in.
+    fn growing(&mut self) -> &mut Option<(u16, Train)>;
+
+    /// Returns a buffer of [`LONGEST`] bytes for a frame of `length` bytes that may begin a train, if there is one and it
+    /// pays.
+    fn long_buffer(&mut self, length: usize) -> Option<u16>;
+
+    /// Returns a buffer for a frame of `length` bytes; `None` when there is none, or none so long.
+    fn short_buffer(&mut self, length: usize) -> Option<u16>;
+
+    /// The bytes of a buffer, `length` at least.
+    fn bytes(&mut self, buffer: u16, length: usize) -> &mut [u8];
+
+    /// Hands a frame of `length` bytes over to the device; `train` says how it is to be cut.
+    fn push(&mut self, buffer: u16, length: usize, train: Option<&Train>);
+
+    /// Counts a frame that was written to a buffer, or to none.
+    fn count(&mut self, written: bool);
+
+    /// Sends a frame of `length` bytes that `write` writes. It may stay here until [`Self::flush`]; one for which there is
+    /// no buffer is written nowhere near the device, and counted.
+    fn send<R>(&mut self, length: usize, write: impl FnOnce(&mut [u8]) -> R) -> R {
+        match self.growing().take() {
+            Some((buffer, train)) if train.may_grow_by(length) => {
+                self.send_behind(buffer, train, length, write)
+            }
+            growing => {
+                *self.growing() = growing;
+                self.flush();
+                self.send_first(length, write)
+            }
+        }
+    }
+
+    /// Hands the train that still grew over to the device.
+    fn flush(&mut self) {
+        if let Some((buffer, train)) = self.growing().take() {
+            train.finish(&mut self.bytes(buffer, train.length)[..train.length]);
+            self.push(
+                buffer,
+                train.length,
+                Some(&train).filter(|it| it.segments > 1),
+            );
+        }
+    }
+
+    /// Sends a frame that does not belong to what was before.
+    fn send_first<R>(&mut self, length: usize, write: impl FnOnce(&mut [u8]) -> R) -> R {
+        let long = self.long_buffer(length);
+        let Some(buffer) = long.or_else(|| self.short_buffer(length)) else {
+            self.count(false);
+            return write(&mut vec![0; length]);
+        };
+        let also_ipv6 = self.takes_ipv6();
+        let frame = &mut self.bytes(buffer, length)[..length];
+        let result = write(frame);
+        let train = long.and_then(|_| Train::begin(frame, also_ipv6));
+        self.count(true);
+        match train {
+            Some(train) => *self.growing() = Some((buffer, train)),
+            None => self.push(buffer, length, None),
+        }
+        result
+    }
+
+    /// Has a segment written behind those that are there. Its headers come over the end of the data before, which is put
+    /// back then.
+    fn send_behind<R>(
+        &mut self,
+        buffer: u16,
+        mut train: Train,
+        length: usize,
+        write: impl FnOnce(&mut [u8]) -> R,
+    ) -> R {
+        let (at, headers) = (train.length - train.headers, train.headers);
+        let (first, next) = self.bytes(buffer, at + length).split_at_mut(at);
+        let next = &mut next[..length];
+        let mut covered = [0; LONGEST_HEADERS];
+        let covered = &mut covered[..headers];
+        covered.copy_from_slice(&next[..headers]);
+        let result = write(next);
+        let grown = train.grow(&first[..headers], next);
+        let other = if grown { Vec::new() } else { next.to_vec() };
+        next[..headers].copy_from_slice(covered);
+        *self.growing() = Some((buffer, train));
+        if grown {
+            self.count(true);
+        } else {
+            self.flush();
+            self.send_first(length, |frame| frame.copy_from_slice(&other));
+        }
+        result
     }
 }
 
