@@ -35,7 +35,7 @@ const STRIDE: usize = 2048;
 const MUCH_MEMORY: u64 = 16 << 20;
 /// Bytes of memory for which there may be one long frame on its way out, and how many such frames pay.
 const MEMORY_PER_LONG_FRAME: u64 = 4 << 20;
-const LONG_FRAMES: u64 = 8;
+const LONG_FRAMES: u64 = 4;
 /// Bytes of Ethernet's header.
 const ETHERNET_HEADER: usize = 14;
 /// How often a queue is looked at before others get their turn.

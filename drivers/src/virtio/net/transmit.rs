@@ -1,6 +1,6 @@
 //! Sending: buffers that the stack writes and the device reads (virtio 1.2, 5.1.6.2).
 //!
-//! Each has a descriptor of its own. Long ones, for segments that are put together, are made when they are first wanted.
+//! Each has a descriptor of its own. Some are long, for segments that are put together.
 
 use super::{Agreed, STRIDE, feature};
 use crate::virtio::{Slot, memory, queue::Queue};
@@ -33,15 +33,12 @@ pub(super) struct Transmit {
     /// All short buffers.
     short: NonNull<[u8]>,
     long: Vec<NonNull<[u8]>>,
-    /// How many more may be made.
-    wanted: usize,
     free_short: Vec<u16>,
     free_long: Vec<u16>,
     growing: Option<(u16, Train)>,
     /// Which buffers the device has, as bits.
     lent: u128,
     header: usize,
-    lead: usize,
     leaves_checksums: bool,
     leaves_ipv6: bool,
     /// Frames for which there was no buffer.
@@ -49,26 +46,26 @@ pub(super) struct Transmit {
 }
 
 impl Transmit {
-    /// Makes the queue and buffers; `long_frames` is how many long ones there may be.
+    /// Makes the queue and buffers, of which `long_frames` are long, if the device takes long frames.
     pub(super) fn new(slot: &mut Slot, agreed: Agreed, long_frames: usize) -> Result<Self, Error> {
         let queue = Queue::new(slot, QUEUE, agreed.has(feature::EVENT_IDX))?;
         let lead = agreed.lead();
         let short = memory::bytes(SHORT * STRIDE, lead)?;
-        let wanted = match agreed.has(feature::HOST_TSO4) {
+        let long_frames = match agreed.has(feature::HOST_TSO4) {
             true => long_frames.min(DESCRIPTORS - SHORT),
             false => 0,
         };
+        let long = (0..long_frames).map(|_| memory::bytes(LONGEST_HEADER + LONGEST, lead));
+        let long = long.collect::<Result<Vec<_>, _>>()?;
         Ok(Self {
             queue,
             short,
-            long: Vec::with_capacity(wanted),
-            wanted,
+            free_long: (SHORT..SHORT + long.len()).map(|id| id as u16).collect(),
+            long,
             free_short: (0..SHORT as u16).rev().collect(),
-            free_long: Vec::with_capacity(wanted),
             growing: None,
             lent: 0,
             header: agreed.header(),
-            lead,
             leaves_checksums: agreed.has(feature::CSUM),
             leaves_ipv6: agreed.has(feature::HOST_TSO6),
             dropped: 0,
@@ -90,10 +87,7 @@ impl Transmit {
     }
 
     fn waits_for_long(&self) -> bool {
-        !self.long.is_empty()
-            && self.free_long.is_empty()
-            && self.wanted == 0
-            && self.growing.is_none()
+        !self.long.is_empty() && self.free_long.is_empty() && self.growing.is_none()
     }
 
     /// Takes back the buffers that the device is done with.
@@ -138,17 +132,6 @@ impl Transmit {
         // lent, which nobody writes to.
         unsafe { pointer.as_mut() }
     }
-
-    fn make_long_buffer(&mut self) -> Option<u16> {
-        self.wanted = self.wanted.checked_sub(1)?;
-        let Ok(memory) = memory::bytes(LONGEST_HEADER + LONGEST, self.lead) else {
-            // There is no memory for more.
-            self.wanted = 0;
-            return None;
-        };
-        self.long.push(memory);
-        Some((SHORT + self.long.len() - 1) as u16)
-    }
 }
 
 impl Outlet for Transmit {
@@ -162,10 +145,8 @@ impl Outlet for Transmit {
 
     /// A full segment may begin a train.
     fn long_buffer(&mut self, length: usize) -> Option<u16> {
-        if !(STRIDE / 2..STRIDE - LONGEST_HEADER).contains(&length) {
-            return None;
-        }
-        self.free_long.pop().or_else(|| self.make_long_buffer())
+        let may = (STRIDE / 2..STRIDE - LONGEST_HEADER).contains(&length);
+        self.free_long.pop_if(|_| may)
     }
 
     fn short_buffer(&mut self, length: usize) -> Option<u16> {
