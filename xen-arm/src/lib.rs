@@ -13,7 +13,7 @@
 //! | [`netfront`] | the network card | `io/netif.h` |
 //! | [`watchdog`] | Xen's watchdog, without a timer of its own | `sched.h` |
 //!
-//! The crate needs no other part of Landfall but the small `landfall-checksum`. What it asks of the program around it:
+//! The crate needs no other part of Landfall but the small `landfall-offload`. What it asks of the program around it:
 //!
 //! - Memory is mapped onto itself (a pointer is a guest physical address), as normal, write-back,
 //!   inner-shareable memory (`arch-arm.h`: what all shared memory must be), and there is a heap.

@@ -5,7 +5,10 @@ use critical_section::Mutex;
 use landfall::{Seed, entropy::RESEEDS};
 use landfall_arch::boot_log;
 use landfall_bare_metal::{entropy, time::now_us};
-use landfall_drivers::virtio::{self, entropy::VirtioEntropy};
+use landfall_drivers::virtio::{
+    self,
+    entropy::{ANSWER, VirtioEntropy},
+};
 
 /// How long boot waits for the virtio device: its host may limit its rate.
 const PATIENCE_US: u64 = 100_000;
@@ -32,13 +35,14 @@ pub(crate) fn seed(rng_seed: Option<&[u8]>, device: Option<virtio::Slot>) -> See
 fn add_device(seed: &mut Seed, slot: virtio::Slot) -> Result<(), virtio::Error> {
     let mut device = VirtioEntropy::new(slot)?;
     let deadline = now_us() + PATIENCE_US;
+    let mut bytes = [0; ANSWER];
     let answer = loop {
-        match device.answer()? {
+        match device.answer(&mut bytes).map(<[u8]>::len) {
             None if now_us() < deadline => spin_loop(),
-            answer => break answer,
+            answer => break answer.unwrap_or(0),
         }
     };
-    seed.add("the virtio device", answer.unwrap_or(&[]));
+    seed.add("the virtio device", &bytes[..answer]);
     if RESEEDS {
         critical_section::with(|cs| DEVICE.borrow_ref_mut(cs).replace(device));
     }
@@ -52,11 +56,11 @@ pub(crate) fn refresh(absorb: &mut dyn FnMut(&[u8])) {
     }
     critical_section::with(|cs| {
         if let Some(device) = DEVICE.borrow_ref_mut(cs).as_mut() {
-            // What it was asked for the last time. One that fails gives nothing more.
-            if let Ok(Some(bytes)) = device.answer() {
+            // What it was asked for the last time.
+            if let Some(bytes) = device.answer(&mut [0; ANSWER]) {
                 absorb(bytes);
             }
-            let _ = device.ask();
+            device.ask();
         }
     });
     entropy::refresh_cpu(absorb, spin_loop);

@@ -15,7 +15,7 @@ mod machine;
 mod net;
 mod time;
 
-use alloc::{string::String, vec::Vec};
+use alloc::string::String;
 use landfall::{App, CrashReport, Devices, ExitCode, Peripherals, Platform};
 use landfall_arch::{boot_log, crash};
 use landfall_bare_metal::{irq, memory, power, time::now_us};
@@ -55,12 +55,13 @@ pub fn start_as(board: &'static Virt, device_tree: usize, app: App) -> ! {
         boot_log!("boot arguments: {error}; going on without");
         ""
     });
+    let (network, tasks) = net::init(slots, machine.core.memory.bytes());
     let devices = Devices {
         arguments: String::from(arguments),
         clock,
         seed,
-        network: net::init(slots),
-        tasks: Vec::new(),
+        network,
+        tasks,
         shutdown: None,
         peripherals: Peripherals::default(),
         board: None,

@@ -1,15 +1,18 @@
 //! virtio-mmio slots, and the network card among them.
 
 use crate::machine::{Machine, Slot};
-use alloc::vec;
+use alloc::{boxed::Box, vec, vec::Vec};
 use core::ptr::NonNull;
-use landfall::{Card, NetworkDevice};
+use landfall::{BoardTask, Card, NetworkDevice};
 use landfall_arch::boot_log;
 use landfall_bare_metal::irq;
 use landfall_drivers::{
     gic::{InterruptId, Signal},
     interrupt::Interrupt,
-    virtio::{self, Device, net::VirtioNet},
+    virtio::{
+        self, Device,
+        net::{Doorbell, VirtioNet},
+    },
 };
 
 /// What the slots hold that this board uses.
@@ -61,27 +64,33 @@ impl Found {
     }
 }
 
-/// Sets up the network card.
-pub(crate) fn init(found: Found) -> NetworkDevice {
+/// Sets up the network card of a machine with `memory` bytes; returns it, and the task that it needs.
+pub(crate) fn init(found: Found, memory: u64) -> (NetworkDevice, Vec<BoardTask>) {
+    match card(found, memory) {
+        Some((card, doorbell)) => {
+            let device = NetworkDevice::Cards(vec![Card::new(card)]);
+            (device, vec![Box::pin(doorbell)])
+        }
+        None => (NetworkDevice::None, Vec::new()),
+    }
+}
+
+fn card(found: Found, memory: u64) -> Option<(VirtioNet, Doorbell)> {
     static INTERRUPT: Interrupt = Interrupt::new();
     let Some((slot, interrupt)) = found.network else {
         boot_log!("no network card");
-        return NetworkDevice::None;
+        return None;
     };
     boot_log!("setting up the virtio network card");
     let Some(interrupt) = interrupt else {
         boot_log!("the network card has no interrupt in the device tree; not used");
-        return NetworkDevice::None;
+        return None;
     };
     if let Err(error) = irq::connect(interrupt, || INTERRUPT.signal()) {
         boot_log!("the network card: {error}");
-        return NetworkDevice::None;
+        return None;
     }
-    match VirtioNet::new(slot, &INTERRUPT) {
-        Ok(card) => NetworkDevice::Cards(vec![Card::new(card)]),
-        Err(error) => {
-            boot_log!("the network card: {error}");
-            NetworkDevice::None
-        }
-    }
+    VirtioNet::new(slot, &INTERRUPT, memory)
+        .inspect_err(|error| boot_log!("the network card: {error}"))
+        .ok()
 }

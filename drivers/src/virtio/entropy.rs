@@ -3,12 +3,11 @@
 //! It answers when its host has random bytes, which can take its time: nobody waits here. The driver asks, and
 //! whoever wants the bytes looks later whether they have come.
 
-use super::{IdentityHal, Slot};
-use alloc::boxed::Box;
+use super::{Slot, memory, queue::Queue};
+use core::sync::atomic::{AtomicU8, Ordering};
 use virtio_drivers::{
     Error,
     device::common::Feature,
-    queue::VirtQueue,
     transport::{DeviceStatus, Transport},
 };
 
@@ -19,14 +18,16 @@ pub const ANSWER: usize = 512;
 const QUEUE: u16 = 0;
 /// Its descriptors; QEMU's device has no more.
 const SIZE: usize = 8;
+/// The one descriptor in use.
+const BUFFER: u16 = 0;
 
 /// An entropy device.
 pub struct VirtioEntropy {
-    transport: Slot,
-    queue: VirtQueue<IdentityHal, SIZE>,
-    /// Lent to the device while a token says so; boxed, because its address must not change.
-    buffer: Box<[u8; ANSWER]>,
-    token: Option<u16>,
+    slot: Slot,
+    queue: Queue<SIZE>,
+    buffer: &'static [AtomicU8; ANSWER],
+    /// The device has the buffer.
+    is_lent: bool,
 }
 
 impl VirtioEntropy {
@@ -34,56 +35,50 @@ impl VirtioEntropy {
     ///
     /// # Errors
     /// What the transport reports, out of memory among it.
-    pub fn new(mut transport: Slot) -> Result<Self, Error> {
-        transport.begin_init(Feature::VERSION_1);
-        let mut queue = VirtQueue::new(&mut transport, QUEUE, false, false)?;
+    pub fn new(mut slot: Slot) -> Result<Self, Error> {
+        slot.begin_init(Feature::VERSION_1);
         // It is looked at, not waited for.
-        queue.set_dev_notify(false);
-        transport.finish_init();
+        let mut queue = Queue::new(&mut slot, QUEUE, false)?;
+        let buffer = memory::value::<[AtomicU8; ANSWER]>()?;
+        // SAFETY: Nobody else's, never given back, and all zeros, which are atomic numbers.
+        let buffer: &'static [AtomicU8; ANSWER] = unsafe { buffer.as_ref() };
+        queue.describe(BUFFER, buffer.as_ptr().addr(), ANSWER, true);
+        slot.finish_init();
         let mut this = Self {
-            transport,
+            slot,
             queue,
-            buffer: Box::new([0; ANSWER]),
-            token: None,
+            buffer,
+            is_lent: false,
         };
-        this.ask()?;
+        this.ask();
         Ok(this)
     }
 
     /// Asks for bytes, unless an answer is outstanding.
-    ///
-    /// # Errors
-    /// What the queue reports.
-    pub fn ask(&mut self) -> Result<(), Error> {
-        if self.token.is_none() {
-            // SAFETY: The buffer is not touched while `token` says that it is lent, and `drop` resets the device
-            // first.
-            let token = unsafe { self.queue.add(&[], &mut [&mut self.buffer[..]]) }?;
-            self.token = Some(token);
-            if self.queue.should_notify() {
-                self.transport.notify(QUEUE);
-            }
+    pub fn ask(&mut self) {
+        if !self.is_lent {
+            self.is_lent = true;
+            self.queue.lend(BUFFER);
+            self.queue.notify(&mut self.slot);
         }
-        Ok(())
     }
 
-    /// Returns the answer, as many bytes as the device gave; `None` while there is none.
-    ///
-    /// # Errors
-    /// [`Error::WrongToken`] where the device answers what it was not asked; it is of no more use.
-    pub fn answer(&mut self) -> Result<Option<&[u8]>, Error> {
-        let Some(token) = self.token.filter(|_| self.queue.can_pop()) else {
-            return Ok(None);
-        };
-        // SAFETY: The very buffer that was lent under this token.
-        let given = unsafe { self.queue.pop_used(token, &[], &mut [&mut self.buffer[..]]) }?;
-        self.token = None;
-        Ok(self.buffer.get(..(given as usize).min(ANSWER)))
+    /// Reads the answer into `bytes`; returns as much of it as the device gave, `None` while there is no answer.
+    pub fn answer<'a>(&mut self, bytes: &'a mut [u8; ANSWER]) -> Option<&'a [u8]> {
+        let (id, given) = self.queue.pop()?;
+        if id != BUFFER.into() || !core::mem::take(&mut self.is_lent) {
+            // It answers what it was not asked.
+            return None;
+        }
+        for (byte, shared) in bytes.iter_mut().zip(self.buffer) {
+            *byte = shared.load(Ordering::Relaxed);
+        }
+        bytes.get(..(given as usize).min(ANSWER))
     }
 }
 
 impl Drop for VirtioEntropy {
     fn drop(&mut self) {
-        self.transport.set_status(DeviceStatus::empty());
+        self.slot.set_status(DeviceStatus::empty());
     }
 }

@@ -1,15 +1,15 @@
-//! Virtio devices behind the memory-mapped transport (OASIS virtio 1.2, 4.2), on the
-//! `virtio-drivers` crate.
+//! Virtio devices behind the memory-mapped transport (OASIS virtio 1.2, 4.2), which is that of the `virtio-drivers` crate;
+//! queues are our own ([`queue`]).
 //!
 //! A board probes each slot of its device tree: [`probe`] names what is there, and the board makes
 //! the driver for it.
 
 pub mod entropy;
-mod hal;
+mod memory;
 pub mod net;
+mod queue;
 
 use core::{fmt, ptr::NonNull};
-pub use hal::IdentityHal;
 pub use virtio_drivers::Error;
 use virtio_drivers::transport::{
     DeviceType, Transport,

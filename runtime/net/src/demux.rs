@@ -16,7 +16,7 @@ use smoltcp::wire::IpAddress;
 
 use crate::Address;
 use crate::device::ChecksumDuty;
-use landfall_checksum as checksum;
+use landfall_offload::checksum;
 
 /// Length of an Ethernet header.
 pub(crate) const ETHERNET_HEADER: usize = 14;

@@ -12,7 +12,7 @@ use smoltcp::time::Instant;
 #[cfg(feature = "ipv6")]
 use crate::demux::ipv6;
 use crate::demux::{ETHERNET_HEADER, ETHERTYPE_ARP, ETHERTYPE_IPV4, IPV4_HEADER, TCP, UDP};
-use landfall_checksum as checksum;
+use landfall_offload::checksum;
 
 /// Which checksums are left to the stack, because the device does not do them.
 #[derive(Copy, Clone, Debug)]

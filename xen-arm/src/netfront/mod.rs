@@ -8,13 +8,11 @@
 //! Pages are granted when a connection is made and used again and again, so no grant changes on the
 //! way of a frame (`receive`, `transmit`). A backend that breaks the protocol is disconnected.
 
-mod coalesce;
 mod connection;
 mod device;
 pub mod features;
 #[cfg(any(test, not(target_os = "none")))]
 pub(crate) mod hostile;
-mod offload;
 mod receive;
 mod transmit;
 

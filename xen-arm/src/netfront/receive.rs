@@ -4,7 +4,7 @@
 //! time. A frame is therefore copied out, once, into a buffer of this domain's own; what is in that
 //! buffer is looked at, and the page goes straight back to the backend.
 
-use super::{Broken, Counters, offload};
+use super::{Broken, Counters};
 use crate::{
     DomainId,
     grants::{Access, GrantError, GrantTable, SharedPages},
@@ -13,6 +13,7 @@ use crate::{
 };
 use alloc::{boxed::Box, vec, vec::Vec};
 use core::sync::atomic::Ordering;
+use landfall_offload::transport;
 
 /// Bytes of a slot.
 pub(super) const SLOT: usize = 8;
@@ -227,7 +228,7 @@ impl Receive {
             return None;
         }
         let vouched = flag::DATA_VALIDATED | flag::CHECKSUM_BLANK;
-        if frame.flags & vouched == 0 && !offload::verify(&self.buffer[..frame.length]) {
+        if frame.flags & vouched == 0 && !transport::verify(&self.buffer[..frame.length]) {
             counters.rx_checksum += 1;
             return None;
         }

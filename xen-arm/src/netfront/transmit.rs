@@ -2,15 +2,10 @@
 //!
 //! The stack writes frames straight into pages that are granted for reading, once for as long as
 //! the connection lasts. A buffer is used again when the backend has answered every slot of its
-//! frame. TCP segments that follow each other become one frame in a long buffer ([`coalesce`]); it
+//! frame. TCP segments that follow each other become one frame in a long buffer ([`Train`]); it
 //! goes when the next frame does not belong to it, or when the backend is to be told.
 
-use super::{
-    Broken, Counters,
-    coalesce::{LONGEST, LONGEST_HEADERS, Train},
-    features::Cut,
-    offload,
-};
+use super::{Broken, Counters, features::Cut};
 use crate::{
     DomainId, Frame,
     grants::{Access, GrantError, GrantTable, SharedPages},
@@ -19,6 +14,10 @@ use crate::{
 };
 use alloc::{vec, vec::Vec};
 use core::sync::atomic::Ordering;
+use landfall_offload::{
+    train::{LONGEST, Outlet, Train},
+    transport,
+};
 
 /// Bytes of a slot.
 pub(super) const SLOT: usize = 12;
@@ -287,88 +286,15 @@ impl Transmit {
     }
 
     /// Sends a frame of `length` bytes that `write` writes. The caller has asked
-    /// [`Self::make_room`]; a frame that is too long is written nowhere near the ring and counted.
-    /// It may stay here until [`Self::flush`].
+    /// [`Self::make_room`]; a frame that is too long is counted. It may stay here until [`Self::must_notify`].
     pub(super) fn send<R>(
         &mut self,
         length: usize,
         counters: &mut Counters,
         write: impl FnOnce(&mut [u8]) -> R,
     ) -> R {
-        match self.long.growing.take() {
-            Some((buffer, train)) if train.may_grow_by(length) => {
-                self.send_behind(buffer, train, length, counters, write)
-            }
-            growing => {
-                self.long.growing = growing;
-                self.flush();
-                self.send_first(length, counters, write)
-            }
-        }
-    }
-
-    fn send_first<R>(
-        &mut self,
-        length: usize,
-        counters: &mut Counters,
-        write: impl FnOnce(&mut [u8]) -> R,
-    ) -> R {
-        let long = self.long_buffer(length);
-        let buffer = long.or_else(|| self.free.pop_if(|_| length <= self.longest));
-        let Some(buffer) = buffer else {
-            counters.tx_errors += 1;
-            return write(&mut vec![0; length]);
-        };
-        let frame = &mut self.bytes(buffer)[..length];
-        let result = write(frame);
-        let train = Train::begin(frame).filter(|_| long.is_some());
-        counters.tx_frames += 1;
-        match train {
-            Some(train) => self.long.growing = Some((buffer, train)),
-            None => self.push(buffer, length, None),
-        }
-        result
-    }
-
-    /// Has a segment written behind those that are there. Its headers come over the end of the data
-    /// before, which is put back then.
-    fn send_behind<R>(
-        &mut self,
-        buffer: u16,
-        mut train: Train,
-        length: usize,
-        counters: &mut Counters,
-        write: impl FnOnce(&mut [u8]) -> R,
-    ) -> R {
-        let (at, headers) = (train.length - train.headers, train.headers);
-        let (first, next) = self.bytes(buffer).split_at_mut(at);
-        let next = &mut next[..length];
-        let mut covered = [0; LONGEST_HEADERS];
-        let covered = &mut covered[..headers];
-        covered.copy_from_slice(&next[..headers]);
-        let result = write(next);
-        let grown = train.grow(&first[..headers], next);
-        let other = if grown { Vec::new() } else { next.to_vec() };
-        next[..headers].copy_from_slice(covered);
-        self.long.growing = Some((buffer, train));
-        if grown {
-            counters.tx_frames += 1;
-        } else {
-            self.flush();
-            self.send_first(length, counters, |frame| frame.copy_from_slice(&other));
-        }
-        result
-    }
-
-    /// Returns a buffer for what may become a long frame: a full segment.
-    fn long_buffer(&mut self, length: usize) -> Option<u16> {
-        if length <= self.longest / 2 || length > self.longest {
-            return None;
-        }
-        if self.long.is_used_up() {
-            return None;
-        }
-        self.long.free.pop().or_else(|| self.make_long_buffer())
+        let transmit = self;
+        Sending { transmit, counters }.send(length, write)
     }
 
     fn make_long_buffer(&mut self) -> Option<u16> {
@@ -384,16 +310,6 @@ impl Transmit {
         self.memory.push(shared);
         self.unanswered.push(0);
         Some(self.unanswered.len() as u16 - 1)
-    }
-
-    /// Puts the frame that still grew into the ring.
-    fn flush(&mut self) {
-        if let Some((buffer, train)) = self.long.growing.take() {
-            let frame = &mut self.bytes(buffer)[..train.length];
-            train.finish(frame);
-            let mss = (train.segments > 1).then_some(train.mss);
-            self.push(buffer, train.length, mss);
-        }
     }
 
     /// Returns in which memory a buffer is, and where it begins there.
@@ -424,8 +340,8 @@ impl Transmit {
         let frame = &mut self.bytes(buffer)[..length];
         let mut flags = 0;
         if !checksum_offload {
-            offload::fill(frame);
-        } else if offload::leave_blank(frame) {
+            transport::fill(frame);
+        } else if transport::leave_blank(frame, false).is_some() {
             flags = flag::CHECKSUM_BLANK | flag::DATA_VALIDATED;
         }
         if mss.is_some() {
@@ -461,8 +377,55 @@ impl Transmit {
 
     /// Lets all frames go; returns whether the backend wants to know of them.
     pub(super) fn must_notify(&mut self) -> bool {
-        self.flush();
+        let (transmit, counters) = (&mut *self, &mut Counters::default());
+        Sending { transmit, counters }.flush();
         self.ring.must_notify()
+    }
+}
+
+/// Frames on their way into the ring.
+struct Sending<'a> {
+    transmit: &'a mut Transmit,
+    counters: &'a mut Counters,
+}
+
+impl Outlet for Sending<'_> {
+    fn takes_ipv6(&self) -> bool {
+        false
+    }
+
+    fn growing(&mut self) -> &mut Option<(u16, Train)> {
+        &mut self.transmit.long.growing
+    }
+
+    /// A full segment may begin a train.
+    fn long_buffer(&mut self, length: usize) -> Option<u16> {
+        let longest = self.transmit.longest;
+        if length <= longest / 2 || length > longest || self.transmit.long.is_used_up() {
+            return None;
+        }
+        let free = self.transmit.long.free.pop();
+        free.or_else(|| self.transmit.make_long_buffer())
+    }
+
+    fn short_buffer(&mut self, length: usize) -> Option<u16> {
+        let longest = self.transmit.longest;
+        self.transmit.free.pop_if(|_| length <= longest)
+    }
+
+    fn bytes(&mut self, buffer: u16, _: usize) -> &mut [u8] {
+        self.transmit.bytes(buffer)
+    }
+
+    fn push(&mut self, buffer: u16, length: usize, train: Option<&Train>) {
+        self.transmit.push(buffer, length, train.map(|it| it.mss));
+    }
+
+    fn count(&mut self, written: bool) {
+        match written {
+            true => self.counters.tx_frames += 1,
+            false => self.counters.tx_errors += 1,
+        }
     }
 }
 

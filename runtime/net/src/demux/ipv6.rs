@@ -6,7 +6,7 @@
 use core::net::Ipv6Addr;
 
 use super::{Class, Drop, Host, TCP, UDP, classify_tcp, classify_udp, u16_at};
-use landfall_checksum as checksum;
+use landfall_offload::checksum;
 
 /// EtherType of IPv6.
 pub(crate) const ETHERTYPE: [u8; 2] = [0x86, 0xdd];

@@ -8,7 +8,7 @@ use edge_nal::{MulticastV4, UdpReceive, UdpSend};
 use super::wire::{Faults, Wire};
 use super::{Pair, SERVER, clock};
 use crate::Error;
-use landfall_checksum as checksum;
+use landfall_offload::checksum;
 
 const GROUP: Ipv4Addr = Ipv4Addr::new(224, 0, 0, 251);
 const OTHER: Ipv4Addr = Ipv4Addr::new(239, 1, 2, 3);

@@ -8,7 +8,7 @@ use embedded_io_async::{Read, Write};
 use super::wire::{Faults, Wire};
 use super::{CLIENT, PORT, Pair, Random, SERVER, ask, clock, config};
 use crate::AddressConfig;
-use landfall_checksum as checksum;
+use landfall_offload::checksum;
 
 /// Returns an Ethernet frame to the server with a TCP segment in it.
 pub(super) fn segment(

@@ -9,7 +9,7 @@ use embedded_io_async::{Read, Write};
 use super::wire::{Faults, Wire};
 use super::{PORT, Random, World, clock, echo, read_exactly};
 use crate::{AddressConfig, Config, Error, Ipv6Config, Runner, Stack};
-use landfall_checksum as checksum;
+use landfall_offload::checksum;
 
 const ROUTER: Ipv6Addr = Ipv6Addr::new(0xfe80, 0, 0, 0, 0, 0, 0, 1);
 const ALL_NODES: Ipv6Addr = Ipv6Addr::new(0xff02, 0, 0, 0, 0, 0, 0, 1);

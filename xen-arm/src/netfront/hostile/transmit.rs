@@ -4,7 +4,7 @@ use super::{BACKEND, Broken, ROUNDS, SLOTS, Standing, grants};
 use crate::{
     hostile::{Script, pattern},
     memory::SharedMemory,
-    netfront::{Counters, features::Cut, offload, transmit::Transmit},
+    netfront::{Counters, features::Cut, transmit::Transmit},
     ring::peer,
 };
 use alloc::{
@@ -13,6 +13,7 @@ use alloc::{
     vec::Vec,
 };
 use core::sync::atomic::Ordering;
+use landfall_offload::transport;
 
 /// `NETTXF_*` (`io/netif.h`)
 mod flag {
@@ -94,10 +95,10 @@ fn whole(mut frame: Vec<u8>) -> Vec<u8> {
         let total = (frame.len() - 14) as u16;
         frame[16..18].copy_from_slice(&total.to_be_bytes());
         frame[24..26].fill(0);
-        let sum = !landfall_checksum::sum(&frame[14..34]);
+        let sum = !landfall_offload::checksum::sum(&frame[14..34]);
         frame[24..26].copy_from_slice(&sum.to_be_bytes());
     }
-    offload::fill(&mut frame);
+    transport::fill(&mut frame);
     frame
 }
 
@@ -401,9 +402,9 @@ impl Match {
     /// Returns how a frame goes out, and with which flags.
     fn expected(&self, frame: &[u8]) -> (Vec<u8>, u16) {
         let mut frame = frame.to_vec();
-        let blank = self.cut.checksums && offload::leave_blank(&mut frame);
+        let blank = self.cut.checksums && transport::leave_blank(&mut frame, false).is_some();
         if !self.cut.checksums {
-            offload::fill(&mut frame);
+            transport::fill(&mut frame);
         }
         let blank_flags = flag::CHECKSUM_BLANK | flag::DATA_VALIDATED;
         (frame, if blank { blank_flags } else { 0 })

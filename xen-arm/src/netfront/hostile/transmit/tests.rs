@@ -218,7 +218,7 @@ fn only_what_is_tcp_leaves_its_checksum_to_the_backend() {
     assert!(refused.make_room());
     let taken = refused.send(&frame(1, 100, true)).unwrap();
     assert_eq!(taken.flags, 0);
-    assert!(offload::verify(&taken.frame), "it was filled in here");
+    assert!(transport::verify(&taken.frame), "it was filled in here");
 }
 
 /// Sends frames of `length` bytes until there is no room; returns how many.

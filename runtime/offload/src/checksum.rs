@@ -3,11 +3,6 @@
 //! smoltcp's own takes two bytes at a time; on a CPU that is emulated, or small, summing is the
 //! largest single cost of a full frame. The IP stack and the drivers that share the work with their
 //! device use this.
-#![no_std]
-#![forbid(unsafe_code)]
-
-#[cfg(test)]
-extern crate std;
 
 /// Returns the one's complement sum of `data`, not yet complemented.
 pub fn sum(data: &[u8]) -> u16 {

@@ -1,11 +1,9 @@
-//! Checksums of TCP and UDP that one side leaves to the other (`io/netif.h`, `csum_blank` and
-//! `data_validated`).
+//! Checksums of TCP and UDP that one side leaves to the other (virtio 1.2, 5.1.6, `VIRTIO_NET_HDR_F_NEEDS_CSUM`; Xen's
+//! `io/netif.h`, `csum_blank`).
 
-use landfall_checksum as checksum;
-
+use crate::{ETHERNET_HEADER, checksum};
 use core::ops::Range;
 
-const ETHERNET_HEADER: usize = 14;
 const IPV4: [u8; 2] = [0x08, 0x00];
 const IPV6: [u8; 2] = [0x86, 0xdd];
 const IPV6_HEADER: usize = 40;
@@ -13,12 +11,12 @@ const TCP: u8 = 6;
 const UDP: u8 = 17;
 
 /// Where the parts of an IP packet with TCP or UDP are in a frame.
-pub(super) struct Segment {
+pub(crate) struct Segment {
     protocol: u8,
     /// Source and destination address.
     addresses: Range<usize>,
-    pub(super) start: usize,
-    pub(super) end: usize,
+    pub(crate) start: usize,
+    pub(crate) end: usize,
     /// Offset of the checksum in the frame.
     checksum: usize,
 }
@@ -87,13 +85,27 @@ impl Segment {
     }
 }
 
-/// Finds TCP in a frame of IPv4.
-pub(super) fn tcp_segment(frame: &[u8]) -> Option<Segment> {
-    segment(frame).filter(|it| it.protocol == TCP && frame[12..14] == IPV4)
+/// Returns whether a frame is one of IPv4.
+pub(crate) fn is_ipv4(frame: &[u8]) -> bool {
+    frame.get(12..14) == Some(&IPV4)
+}
+
+/// Finds TCP in a frame, of IPv6 only where that is wanted `also`.
+pub(crate) fn tcp_segment(frame: &[u8], also_ipv6: bool) -> Option<Segment> {
+    segment(frame).filter(|it| it.protocol == TCP && (also_ipv6 || is_ipv4(frame)))
+}
+
+/// What a device must know to fill in a checksum.
+#[derive(Clone, Copy, Debug, Eq, PartialEq)]
+pub struct Blank {
+    /// Where in the frame the sum begins, in bytes: it goes to the end.
+    pub start: usize,
+    /// Where from there its field is.
+    pub field: usize,
 }
 
 /// Returns whether the TCP or UDP checksum of a frame is right; true where there is none.
-pub(super) fn verify(frame: &[u8]) -> bool {
+pub fn verify(frame: &[u8]) -> bool {
     let Some(it) = segment(frame) else {
         return true;
     };
@@ -101,24 +113,26 @@ pub(super) fn verify(frame: &[u8]) -> bool {
     unused || it.sum(frame) == 0xffff
 }
 
-/// Prepares a TCP frame whose checksum the other side is to fill in: its field gets the sum of the
-/// pseudo header. Returns whether it was one; that of IPv6, which the other side is not asked to, is
-/// filled in.
-pub(super) fn leave_blank(frame: &mut [u8]) -> bool {
-    let Some(it) = tcp_segment(frame) else {
+/// Prepares a TCP frame whose checksum the other side is to fill in: its field gets the sum of the pseudo header. That of
+/// other frames is filled in; those of IPv6 are `also` left only where the other side takes them.
+pub fn leave_blank(frame: &mut [u8], also_ipv6: bool) -> Option<Blank> {
+    let Some(it) = tcp_segment(frame, also_ipv6) else {
         fill(frame);
-        return false;
+        return None;
     };
     let length = (it.end - it.start) as u16;
     let pseudo = checksum::add(u16::from(it.protocol), length);
     let sum = checksum::add(checksum::sum(&frame[it.addresses.clone()]), pseudo);
     it.set(frame, sum);
-    true
+    Some(Blank {
+        start: it.start,
+        field: it.checksum - it.start,
+    })
 }
 
 /// Fills in the checksum of a TCP frame. UDP's are the stack's own affair: a DHCP server that reads raw
 /// frames wants them whole.
-pub(super) fn fill(frame: &mut [u8]) {
+pub fn fill(frame: &mut [u8]) {
     if let Some(it) = segment(frame).filter(|it| it.protocol == TCP) {
         it.set(frame, 0);
         let sum = !it.sum(frame);
@@ -129,7 +143,7 @@ pub(super) fn fill(frame: &mut [u8]) {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use alloc::vec::Vec;
+    use std::vec::Vec;
 
     /// A frame of 60 bytes with `protocol` in IPv4, without checksum.
     fn frame(protocol: u8) -> Vec<u8> {
@@ -166,7 +180,7 @@ mod tests {
     fn checksums_of_ipv6_are_filled_in_here() {
         for finish in [
             |frame: &mut [u8]| fill(frame),
-            |frame: &mut [u8]| assert!(!leave_blank(frame)),
+            |frame: &mut [u8]| assert_eq!(leave_blank(frame, false), None),
         ] {
             let mut frame = frame_6(TCP);
             assert!(!verify(&frame));
@@ -186,14 +200,34 @@ mod tests {
     fn a_blank_checksum_is_the_pseudo_headers() {
         let mut blank = frame(TCP);
         let mut filled = frame(TCP);
-        assert!(leave_blank(&mut blank));
+        let place = leave_blank(&mut blank, false).expect("it is TCP");
+        assert_eq!(
+            place,
+            Blank {
+                start: 34,
+                field: 16
+            }
+        );
         fill(&mut filled);
         // What the other side does: sum from the start of TCP on, field included (netif.h).
         let sum = !checksum::sum(&blank[34..59]);
         blank[50..52].copy_from_slice(&sum.to_be_bytes());
         assert_eq!(blank, filled);
-        assert!(!leave_blank(&mut frame(UDP)));
-        assert!(!leave_blank(&mut frame(1)));
+        assert_eq!(leave_blank(&mut frame(UDP), true), None);
+        assert_eq!(leave_blank(&mut frame(1), true), None);
+        let (mut blank, mut filled) = (frame_6(TCP), frame_6(TCP));
+        let place = leave_blank(&mut blank, true).expect("it is TCP");
+        assert_eq!(
+            place,
+            Blank {
+                start: 54,
+                field: 16
+            }
+        );
+        fill(&mut filled);
+        let sum = !checksum::sum(&blank[54..79]);
+        blank[70..72].copy_from_slice(&sum.to_be_bytes());
+        assert_eq!(blank, filled);
     }
 
     #[test]
@@ -224,7 +258,7 @@ mod tests {
                     (frame[18], frame[20]) = (0, TCP);
                 }
                 verify(&frame);
-                leave_blank(&mut frame);
+                leave_blank(&mut frame, round % 3 == 0);
                 fill(&mut frame);
             }
         }

@@ -1,0 +1,191 @@
+//! Sending: buffers that the stack writes and the device reads (virtio 1.2, 5.1.6.2).
+//!
+//! Each has a descriptor of its own. Some are long, for segments that are put together.
+
+use super::{Agreed, STRIDE, feature};
+use crate::virtio::{Slot, memory, queue::Queue};
+use alloc::vec::Vec;
+use core::ptr::NonNull;
+use landfall_offload::{
+    train::{LONGEST, Outlet, Train},
+    transport,
+};
+use virtio_drivers::Error;
+
+/// The queue (5.1.2, `transmitq1`).
+const QUEUE: u16 = 1;
+/// Descriptors.
+const DESCRIPTORS: usize = 128;
+/// Buffers for single frames; the rest are long ones.
+const SHORT: usize = 64;
+/// The longest header (5.1.6).
+const LONGEST_HEADER: usize = 12;
+
+/// `VIRTIO_NET_HDR_F_NEEDS_CSUM`
+const NEEDS_CHECKSUM: u8 = 1;
+/// `VIRTIO_NET_HDR_GSO_TCPV4`, `VIRTIO_NET_HDR_GSO_TCPV6`
+const TCP_IPV4: u8 = 1;
+const TCP_IPV6: u8 = 4;
+
+/// The sending half of a card.
+pub(super) struct Transmit {
+    queue: Queue<DESCRIPTORS>,
+    /// All short buffers.
+    short: NonNull<[u8]>,
+    long: Vec<NonNull<[u8]>>,
+    free_short: Vec<u16>,
+    free_long: Vec<u16>,
+    growing: Option<(u16, Train)>,
+    /// Which buffers the device has, as bits.
+    lent: u128,
+    header: usize,
+    leaves_checksums: bool,
+    leaves_ipv6: bool,
+    /// Frames for which there was no buffer.
+    dropped: u64,
+}
+
+impl Transmit {
+    /// Makes the queue and buffers, of which `long_frames` are long, if the device takes long frames.
+    pub(super) fn new(slot: &mut Slot, agreed: Agreed, long_frames: usize) -> Result<Self, Error> {
+        let queue = Queue::new(slot, QUEUE, agreed.has(feature::EVENT_IDX))?;
+        let lead = agreed.lead();
+        let short = memory::bytes(SHORT * STRIDE, lead)?;
+        let long_frames = match agreed.has(feature::HOST_TSO4) {
+            true => long_frames.min(DESCRIPTORS - SHORT),
+            false => 0,
+        };
+        let long = (0..long_frames).map(|_| memory::bytes(LONGEST_HEADER + LONGEST, lead));
+        let long = long.collect::<Result<Vec<_>, _>>()?;
+        Ok(Self {
+            queue,
+            short,
+            free_long: (SHORT..SHORT + long.len()).map(|id| id as u16).collect(),
+            long,
+            free_short: (0..SHORT as u16).rev().collect(),
+            growing: None,
+            lent: 0,
+            header: agreed.header(),
+            leaves_checksums: agreed.has(feature::CSUM),
+            leaves_ipv6: agreed.has(feature::HOST_TSO6),
+            dropped: 0,
+        })
+    }
+
+    /// Returns whether there is a buffer for a frame.
+    pub(super) fn has_room(&mut self) -> bool {
+        if self.free_short.is_empty() || self.waits_for_long() {
+            self.reclaim();
+        }
+        !self.free_short.is_empty()
+    }
+
+    /// The same for what may become a long frame: while all long buffers are on their way it waits for one, for short frames
+    /// would be a detour.
+    pub(super) fn has_long_room(&mut self) -> bool {
+        self.has_room() && !self.waits_for_long()
+    }
+
+    fn waits_for_long(&self) -> bool {
+        !self.long.is_empty() && self.free_long.is_empty() && self.growing.is_none()
+    }
+
+    /// Takes back the buffers that the device is done with.
+    fn reclaim(&mut self) {
+        while let Some((id, _)) = self.queue.pop() {
+            // What was not lent is nothing.
+            if id >= DESCRIPTORS as u32 || self.lent & 1 << id == 0 {
+                continue;
+            }
+            self.lent &= !(1 << id);
+            match (id as usize) < SHORT {
+                true => self.free_short.push(id as u16),
+                false => self.free_long.push(id as u16),
+            }
+        }
+    }
+
+    /// Asks for an interrupt when half of what the device has is sent: who waits for room is woken once for many frames.
+    /// Returns whether some is sent already.
+    pub(super) fn ask_for_event(&mut self) -> bool {
+        let lent = self.lent.count_ones() as u16;
+        self.queue.ask_for_event(lent / 2)
+    }
+
+    /// Tells the device of what there is to send, where it wants to know.
+    pub(super) fn notify(&mut self, slot: &mut Slot) {
+        self.queue.notify(slot);
+    }
+
+    /// The memory of a buffer, header and frame.
+    fn buffer(&mut self, id: u16) -> &mut [u8] {
+        let id = usize::from(id);
+        let mut pointer = match id.checked_sub(SHORT) {
+            Some(long) => self.long[long],
+            None => {
+                // SAFETY: There are so many.
+                let start = unsafe { self.short.cast::<u8>().add(id * STRIDE) };
+                NonNull::slice_from_raw_parts(start, STRIDE)
+            }
+        };
+        // SAFETY: Initialised, never given back, and this value's own: the device only reads, and only buffers that are
+        // lent, which nobody writes to.
+        unsafe { pointer.as_mut() }
+    }
+}
+
+impl Outlet for Transmit {
+    fn takes_ipv6(&self) -> bool {
+        self.leaves_ipv6
+    }
+
+    fn growing(&mut self) -> &mut Option<(u16, Train)> {
+        &mut self.growing
+    }
+
+    /// A full segment may begin a train.
+    fn long_buffer(&mut self, length: usize) -> Option<u16> {
+        let may = (STRIDE / 2..STRIDE - LONGEST_HEADER).contains(&length);
+        self.free_long.pop_if(|_| may)
+    }
+
+    fn short_buffer(&mut self, length: usize) -> Option<u16> {
+        self.free_short
+            .pop_if(|_| length <= STRIDE - LONGEST_HEADER)
+    }
+
+    fn bytes(&mut self, buffer: u16, _: usize) -> &mut [u8] {
+        let header = self.header;
+        &mut self.buffer(buffer)[header..]
+    }
+
+    fn push(&mut self, buffer: u16, length: usize, train: Option<&Train>) {
+        let (header, leaves_checksums) = (self.header, self.leaves_checksums);
+        let (head, frame) = self.buffer(buffer).split_at_mut(header);
+        let frame = &mut frame[..length];
+        head.fill(0);
+        if !leaves_checksums {
+            transport::fill(frame);
+        } else if let Some(blank) = transport::leave_blank(frame, true) {
+            head[0] = NEEDS_CHECKSUM;
+            head[6..8].copy_from_slice(&(blank.start as u16).to_le_bytes());
+            head[8..10].copy_from_slice(&(blank.field as u16).to_le_bytes());
+        }
+        if let Some(train) = train {
+            head[1] = if train.is_ipv4 { TCP_IPV4 } else { TCP_IPV6 };
+            head[2..4].copy_from_slice(&(train.headers as u16).to_le_bytes());
+            head[4..6].copy_from_slice(&train.mss.to_le_bytes());
+        }
+        let address = self.buffer(buffer).as_ptr().addr();
+        self.queue.describe(buffer, address, header + length, false);
+        self.queue.lend(buffer);
+        self.lent |= 1 << buffer;
+    }
+
+    fn count(&mut self, written: bool) {
+        if !written {
+            self.dropped += 1;
+            log::debug!("dropped {} frames to send", self.dropped);
+        }
+    }
+}
