@@ -30,7 +30,7 @@ pub(crate) struct Arguments {
     /// The board, as `cargo landfall boards` lists it
     #[arg(long)]
     board: String,
-    /// The machine that U-Boot is for: orangepi-plus, nanopi-neo or orangepi-zero
+    /// The machine that U-Boot is for: orangepi-plus, nanopi-neo, orangepi-zero or cubieboard
     #[arg(long, value_name = "NAME")]
     machine: Model,
     /// The file, which is made anew

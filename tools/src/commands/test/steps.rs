@@ -9,8 +9,8 @@ use anyhow::{Context, Result, ensure};
 use super::count::Count;
 use super::xen::{self, Host};
 use super::{Outcome, Step};
-use crate::card::models::EMULATED;
-use crate::card::u_boot;
+use crate::card::models::{Emulation, emulated};
+use crate::card::{device_tree, u_boot};
 use crate::cargo::{Compilers, Pages, executables, message_format};
 use crate::commands::build;
 use crate::process::{self, ChildGuard};
@@ -78,7 +78,14 @@ impl Bench {
         ])?;
         sshd::get()?;
         xen_headers::get()?;
-        u_boot::get(EMULATED, None)?;
+        for model in emulated() {
+            match model.emulation {
+                Some(Emulation::Image { device_tree }) => {
+                    drop(device_tree::get(device_tree, None)?)
+                }
+                _ => drop(u_boot::get(model, None)?),
+            }
+        }
         self.compilers.get(wasm::TARGET)?;
         for target in self.targets()? {
             self.compilers.get(&target)?;
