@@ -43,7 +43,7 @@ pub fn layout() -> Layout {
 pub(crate) struct Place<'a> {
     pub(crate) address: u64,
     /// The fault status: the lowest six bits of ISS on aarch64 (Arm ARM DDI 0487, D24.2), of DFSR and IFSR
-    /// with long descriptors on ARMv7 (DDI 0406C, table B3-24).
+    /// as they are with long descriptors on ARMv7 (DDI 0406C, table B3-24).
     pub(crate) status: u64,
     pub(crate) layout: &'a Layout,
 }

@@ -3,7 +3,9 @@
 //! B3.6, has the same bits).
 //!
 //! Plain Rust without a register: `mmu.rs` of each CPU switches on what is built here, and the
-//! tests walk it on the host.
+//! tests walk it on the host. [`short`] has the older format, for ARMv7 CPUs without this one.
+
+pub mod short;
 
 use core::{fmt, ops::Range};
 
@@ -76,6 +78,34 @@ impl fmt::Display for MapError {
 }
 
 impl core::error::Error for MapError {}
+
+/// Tables under construction that map addresses onto themselves.
+pub trait IdentityMap {
+    /// Maps `range` onto itself as `memory`, with the largest blocks that fit.
+    ///
+    /// # Errors
+    /// [`MapError`]; what was mapped before the error stays mapped.
+    fn map(&mut self, range: Range<u64>, memory: Memory) -> Result<(), MapError>;
+
+    /// Maps the pages that `range` touches, leaving alone those that are mapped already.
+    ///
+    /// For devices: several may share a page.
+    ///
+    /// # Errors
+    /// As [`Self::map`], but never [`MapError::Overlap`].
+    fn map_touched(&mut self, range: Range<u64>, memory: Memory) -> Result<(), MapError> {
+        let last = range.end.max(range.start).next_multiple_of(PAGE);
+        let mut page = range.start - range.start % PAGE;
+        while page < last {
+            match self.map(page..page + PAGE, memory) {
+                Ok(()) | Err(MapError::Overlap { .. }) => {}
+                Err(error) => return Err(error),
+            }
+            page += PAGE;
+        }
+        Ok(())
+    }
+}
 
 /// Page tables under construction, taken from a pool of tables whose first is the root.
 ///
@@ -160,51 +190,6 @@ impl<'pool> PageTables<'pool> {
         self.used
     }
 
-    /// Maps `range` onto itself as `memory`, with the largest blocks that fit.
-    ///
-    /// # Errors
-    /// [`MapError`]; what was mapped before the error stays mapped.
-    pub fn map(&mut self, range: Range<u64>, memory: Memory) -> Result<(), MapError> {
-        if !range.start.is_multiple_of(PAGE)
-            || !range.end.is_multiple_of(PAGE)
-            || range.start > range.end
-        {
-            return Err(MapError::Misaligned {
-                start: range.start,
-                end: range.end,
-            });
-        }
-        if range.end > 1 << (self.root_shift + 9).min(48) {
-            return Err(MapError::OutOfRange { end: range.end });
-        }
-        let mut address = range.start;
-        while address < range.end {
-            let shift = self.largest_block(address, range.end);
-            self.map_block(address, shift, memory)?;
-            address += 1 << shift;
-        }
-        Ok(())
-    }
-
-    /// Maps the pages that `range` touches, leaving alone those that are mapped already.
-    ///
-    /// For devices: several may share a page.
-    ///
-    /// # Errors
-    /// As [`Self::map`], but never [`MapError::Overlap`].
-    pub fn map_touched(&mut self, range: Range<u64>, memory: Memory) -> Result<(), MapError> {
-        let last = range.end.max(range.start).next_multiple_of(PAGE);
-        let mut page = range.start - range.start % PAGE;
-        while page < last {
-            match self.map(page..page + PAGE, memory) {
-                Ok(()) | Err(MapError::Overlap { .. }) => {}
-                Err(error) => return Err(error),
-            }
-            page += PAGE;
-        }
-        Ok(())
-    }
-
     /// Returns the size, as a shift, of the largest block that starts at `address` and ends by
     /// `end`: 1 GiB, 2 MiB or a page.
     fn largest_block(&self, address: u64, end: u64) -> u32 {
@@ -253,6 +238,36 @@ impl<'pool> PageTables<'pool> {
     fn address_of(&self, table: usize) -> u64 {
         (&raw const self.pool[table]) as u64
     }
+}
+
+impl IdentityMap for PageTables<'_> {
+    fn map(&mut self, range: Range<u64>, memory: Memory) -> Result<(), MapError> {
+        check(&range, 1 << (self.root_shift + 9).min(48))?;
+        let mut address = range.start;
+        while address < range.end {
+            let shift = self.largest_block(address, range.end);
+            self.map_block(address, shift, memory)?;
+            address += 1 << shift;
+        }
+        Ok(())
+    }
+}
+
+/// Checks that a range lies on pages, and below `limit`.
+fn check(range: &Range<u64>, limit: u64) -> Result<(), MapError> {
+    if !range.start.is_multiple_of(PAGE)
+        || !range.end.is_multiple_of(PAGE)
+        || range.start > range.end
+    {
+        return Err(MapError::Misaligned {
+            start: range.start,
+            end: range.end,
+        });
+    }
+    if range.end > limit {
+        return Err(MapError::OutOfRange { end: range.end });
+    }
+    Ok(())
 }
 
 fn index(address: u64, shift: u32) -> usize {

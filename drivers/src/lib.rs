@@ -7,6 +7,10 @@
 //! | `gic` | GICv2, GICv3 interrupt controllers | |
 //! | `pl011` | PL011 UART | |
 //! | `pl031` | PL031 real-time clock | |
+//! | `sun4i_a10` | clocks and memory of the A10's and A20's Ethernet | |
+//! | `sun4i_emac` | Ethernet of Allwinner's A10 and A20 | [`embassy_net_driver::Driver`] |
+//! | `sun4i_intc` | interrupt controller of the A10 | |
+//! | `sun4i_timer` | timers of the A10 and A20 | |
 //! | `sun8i_emac` | Ethernet of Allwinner's H3 and its kin, with its PHY | [`embassy_net_driver::Driver`] |
 //! | `phy` | Ethernet PHYs, by MDIO | |
 //! | `sun8i_h3` | clocks, resets and wiring of the H3's Ethernet | |
@@ -29,6 +33,10 @@ pub mod interrupt;
 pub mod phy;
 pub mod pl011;
 pub mod pl031;
+pub mod sun4i_a10;
+pub mod sun4i_emac;
+pub mod sun4i_intc;
+pub mod sun4i_timer;
 pub mod sun8i_emac;
 pub mod sun8i_h3;
 pub mod sunxi_i2c;

@@ -1,5 +1,79 @@
 //! Ethernet PHYs by their standard registers (IEEE 802.3, clause 22 and 40): who is there, and what the link can do.
 
+use crate::interrupt::Interrupt;
+use core::{
+    sync::atomic::{AtomicBool, AtomicU32, Ordering},
+    task::Context,
+};
+
+/// What a controller with a PHY tells and is told from outside of its driver: its interrupt and a look at the link now
+/// and then, which wake the network task, and how many frames were dropped.
+pub struct Events {
+    interrupt: Interrupt,
+    look_at_link: AtomicBool,
+    has_link: AtomicBool,
+    dropped: AtomicU32,
+}
+
+impl Events {
+    /// Makes one that wakes nobody yet.
+    pub const fn new() -> Self {
+        Self {
+            interrupt: Interrupt::new(),
+            look_at_link: AtomicBool::new(true),
+            has_link: AtomicBool::new(false),
+            dropped: AtomicU32::new(0),
+        }
+    }
+
+    /// Called at the controller's interrupt.
+    pub fn interrupt(&self) {
+        self.interrupt.signal();
+    }
+
+    /// Has the driver ask the PHY about the link. Nothing else tells that it changed.
+    pub fn look_at_link(&self) {
+        self.look_at_link.store(true, Ordering::Relaxed);
+        self.interrupt.signal();
+    }
+
+    /// Returns whether there was a link when the driver looked at it the last time.
+    pub fn has_link(&self) -> bool {
+        self.has_link.load(Ordering::Relaxed)
+    }
+
+    /// Returns how many received frames were dropped because they were broken; after 2^32 it begins anew.
+    pub fn dropped(&self) -> u32 {
+        self.dropped.load(Ordering::Relaxed)
+    }
+
+    /// Has the task be woken at the next event.
+    pub(crate) fn listen(&self, context: &Context<'_>) {
+        self.interrupt.listen(context);
+    }
+
+    /// Returns whether the driver is to look at the link, once.
+    pub(crate) fn take_look_at_link(&self) -> bool {
+        self.look_at_link.swap(false, Ordering::Relaxed)
+    }
+
+    /// Tells whether there is a link.
+    pub(crate) fn set_link(&self, has_link: bool) {
+        self.has_link.store(has_link, Ordering::Relaxed);
+    }
+
+    /// Counts a frame that was dropped.
+    pub(crate) fn count_dropped(&self) {
+        self.dropped.fetch_add(1, Ordering::Relaxed);
+    }
+}
+
+impl Default for Events {
+    fn default() -> Self {
+        Self::new()
+    }
+}
+
 /// A PHY's registers, by way of its controller's MDIO.
 pub(crate) trait Mdio {
     /// Reads a register (0 to 31) of the PHY at an address (0 to 31); `None` where the bus does not answer.
@@ -21,6 +95,7 @@ pub struct Link {
 const CONTROL: u8 = 0;
 const STATUS: u8 = 1;
 const IDENTIFIER: u8 = 2;
+const IDENTIFIER_2: u8 = 3;
 const ADVERTISED: u8 = 4;
 const PARTNER: u8 = 5;
 const GIGABIT_CONTROL: u8 = 9;
@@ -37,7 +112,11 @@ const NEGOTIATED: u16 = 1 << 5;
 
 /// Finds the first PHY that answers.
 pub(crate) fn find(mdio: &mut impl Mdio) -> Option<u8> {
-    (0..32).find(|&phy| matches!(mdio.read(phy, IDENTIFIER), Some(1..=0xfffe)))
+    // The first half of the identifier may be 0, as RTL8201CP's is.
+    (0..32).find(|&phy| match mdio.read(phy, IDENTIFIER) {
+        Some(0) => matches!(mdio.read(phy, IDENTIFIER_2), Some(1..=0xfffe)),
+        first => matches!(first, Some(1..=0xfffe)),
+    })
 }
 
 /// Lets the PHY find out what its partner can do.
@@ -116,6 +195,12 @@ mod tests {
         let mut nobody = bus(0, 0, 0);
         nobody.0[usize::from(IDENTIFIER)] = 0xffff;
         assert_eq!(find(&mut nobody), None);
+        // As of an RTL8201CP.
+        let mut realtek = bus(0, 0, 0);
+        realtek.0[usize::from(IDENTIFIER)] = 0;
+        assert_eq!(find(&mut realtek), None);
+        realtek.0[usize::from(IDENTIFIER_2)] = 0x8201;
+        assert_eq!(find(&mut realtek), Some(7));
     }
 
     #[test]

@@ -8,13 +8,12 @@ mod registers;
 
 use crate::{
     dma::{Cached, DataCache},
-    interrupt::Interrupt,
-    phy::{self, Link, Mdio},
+    phy::{self, Events, Link, Mdio},
 };
 use alloc::{boxed::Box, vec::Vec};
 use core::{
     fmt,
-    sync::atomic::{AtomicBool, AtomicU32, Ordering},
+    sync::atomic::{AtomicU32, Ordering},
     task::Context,
 };
 use embassy_net_driver::{Capabilities, Driver, HardwareAddress, LinkState};
@@ -75,39 +74,6 @@ impl fmt::Display for EmacError {
 }
 
 impl core::error::Error for EmacError {}
-
-/// What wakes the network task: the controller's interrupt, and a look at the link now and then.
-pub struct Events {
-    interrupt: Interrupt,
-    look_at_link: AtomicBool,
-}
-
-impl Events {
-    /// Makes one that wakes nobody yet.
-    pub const fn new() -> Self {
-        Self {
-            interrupt: Interrupt::new(),
-            look_at_link: AtomicBool::new(true),
-        }
-    }
-
-    /// Called at the controller's interrupt.
-    pub fn interrupt(&self) {
-        self.interrupt.signal();
-    }
-
-    /// Has the driver ask the PHY about the link. Nothing else tells that it changed.
-    pub fn look_at_link(&self) {
-        self.look_at_link.store(true, Ordering::Relaxed);
-        self.interrupt.signal();
-    }
-}
-
-impl Default for Events {
-    fn default() -> Self {
-        Self::new()
-    }
-}
 
 /// A network card.
 pub struct Sun8iEmac {
@@ -193,6 +159,7 @@ impl Sun8iEmac {
             field!(self.controller.0, basic_control_0).write(speed | duplex);
         }
         self.link = link;
+        self.events.set_link(link.is_some());
     }
 
     /// Gives the buffer back that the stack has read.
@@ -214,6 +181,7 @@ impl Sun8iEmac {
             if self.receive.frame().is_some() {
                 return true;
             }
+            self.events.count_dropped();
             self.receive.at = (self.receive.at + 1) % RING;
             self.lent = true;
             self.give_back();
@@ -249,7 +217,7 @@ impl Sun8iEmac {
         if ready(self) {
             return true;
         }
-        self.events.interrupt.listen(context);
+        self.events.listen(context);
         let seen = field_shared!(self.controller.0, interrupt_status).read();
         field!(self.controller.0, interrupt_status).write(seen);
         self.overrun |= seen & RECEIVE_HAS_NO_BUFFER != 0;
@@ -386,8 +354,8 @@ impl Driver for Sun8iEmac {
     }
 
     fn link_state(&mut self, context: &mut Context<'_>) -> LinkState {
-        self.events.interrupt.listen(context);
-        if self.events.look_at_link.swap(false, Ordering::Relaxed) {
+        self.events.listen(context);
+        if self.events.take_look_at_link() {
             self.look_at_link();
         }
         match self.link {

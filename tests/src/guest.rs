@@ -444,6 +444,19 @@ pub fn children(parent: u32) -> Vec<u32> {
         .collect()
 }
 
+/// The words by which `name` was started, of the processes below `parent`; `None` where there is none of that name.
+pub fn words_of(name: &str, parent: u32) -> Option<Vec<String>> {
+    children(parent).into_iter().find_map(|child| {
+        if program(child)? != name {
+            return words_of(name, child);
+        }
+        let line = std::fs::read(format!("/proc/{child}/cmdline")).ok()?;
+        let words = line.split(|byte| *byte == 0);
+        let words = words.map(|it| String::from_utf8_lossy(it).into_owned());
+        Some(words.collect())
+    })
+}
+
 fn parent_of(process: u32) -> Option<u32> {
     let status = std::fs::read_to_string(format!("/proc/{process}/status")).ok()?;
     status

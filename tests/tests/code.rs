@@ -5,7 +5,7 @@
 use std::path::{Path, PathBuf};
 
 use landfall_tests::Lab;
-use object::{Object, ObjectSection};
+use object::{Object, ObjectSection, ObjectSymbol};
 use yaxpeax_arch::{Decoder, U8Reader};
 use yaxpeax_arm::armv7::{InstDecoder, Instruction, Opcode, Operand};
 
@@ -101,6 +101,65 @@ fn accesses_that_a_hypervisor_cannot_emulate_are_told_apart() {
     for bad in [0xe7b0_3003_u32, 0xe491_0004, 0xe8b0_0006, 0xe1c2_00d0] {
         assert!(!judged(&bad.to_le_bytes(), false), "{bad:#x}");
     }
+}
+
+/// How many instructions of T32 are divisions. Mapping symbols say where code begins and ends (Arm IHI 0044, 5.5.5).
+fn divisions(file: &object::File<'_>) -> usize {
+    let mut marks: Vec<(u64, bool)> = file
+        .symbols()
+        .filter_map(|symbol| {
+            let name = symbol.name().ok()?;
+            let kind = name.get(..2)?;
+            ["$t", "$a", "$d"]
+                .contains(&kind)
+                .then(|| (symbol.address(), kind == "$t"))
+        })
+        .collect();
+    marks.sort_unstable();
+    let text = text(file);
+    let end = |index: usize| {
+        let next = marks.get(index + 1).map_or(u64::MAX, |mark| mark.0);
+        text.len().min(next as usize)
+    };
+    let pieces = marks.iter().enumerate().filter(|(_, mark)| mark.1);
+    let pieces = pieces.filter_map(|(index, mark)| text.get(mark.0 as usize..end(index)));
+    pieces.map(divisions_in).sum()
+}
+
+fn divisions_in(mut code: &[u8]) -> usize {
+    let mut count = 0;
+    while let [low, high, ..] = *code {
+        // Those of two halves begin so (Arm ARM DDI 0406C, A6.1), and divisions are among them (A8.8.165, A8.8.248).
+        let first = u16::from_le_bytes([low, high]);
+        let is_wide = first >= 0xe800;
+        if is_wide && let Some(bytes) = code.get(..4) {
+            let second = u16::from_le_bytes([bytes[2], bytes[3]]);
+            let is_division =
+                matches!(first & 0xfff0, 0xfb90 | 0xfbb0) && second & 0xf0f0 == 0xf0f0;
+            count += usize::from(is_division);
+        }
+        code = code.get(if is_wide { 4 } else { 2 }..).unwrap_or_default();
+    }
+    count
+}
+
+/// A Cortex-A8 has no instruction that divides, and a Cortex-A7 has.
+#[test]
+fn images_for_an_a10_leave_divisions_to_functions() {
+    each_image(|what, file| {
+        let count = divisions(file);
+        assert_eq!(count == 0, what.ends_with("sunxi"), "{what}: {count}");
+    });
+}
+
+#[test]
+fn divisions_are_told_apart() {
+    // sdiv r0, r1, r2; nop; udiv r0, r1, r2
+    let code = [0xfb91_u16, 0xf0f2, 0xbf00, 0xfbb1, 0xf0f2].map(u16::to_le_bytes);
+    assert_eq!(divisions_in(code.as_flattened()), 2);
+    // umull r0, r1, r2, r3; bl
+    let code = [0xfba2_u16, 0x0103, 0xf000, 0xf8f0].map(u16::to_le_bytes);
+    assert_eq!(divisions_in(code.as_flattened()), 0);
 }
 
 /// The list above has what goes through safe-mmio, so nothing may go another way.

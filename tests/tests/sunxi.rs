@@ -1,17 +1,26 @@
-//! Board `sunxi` on an emulated Allwinner H3, as a user runs it: from reset, through Debian's SPL and U-Boot, from an SD
-//! card.
+//! Board `sunxi` as a user runs it: on an emulated Allwinner H3, from reset, through Debian's SPL and U-Boot, from an SD
+//! card; and on an emulated A10, with a device tree of Debian's.
 
 #![forbid(unsafe_code)]
 
 use std::net::{IpAddr, SocketAddr};
 
 use landfall_tests::dnsmasq::Ipv6;
+use landfall_tests::guest::words_of;
 use landfall_tests::http::{get, info};
-use landfall_tests::network::TAP;
-use landfall_tests::{Connection, Dnsmasq, Lab, Namespace, skip};
+use landfall_tests::network::{TAP, ping};
+use landfall_tests::{Connection, Dnsmasq, Guest, Lab, Namespace, Qmp, skip};
+
+/// The machines, as the tool calls them, and their CPUs.
+const H3: &str = "orangepi-plus";
+const A10: &str = "cubieboard";
 
 /// What is said on the way, in this order.
-const STEPS: [&str; 9] = [
+fn steps(machine: &str) -> &'static [&'static str] {
+    if machine == H3 { &H3_STEPS } else { &A10_STEPS }
+}
+
+const H3_STEPS: [&str; 9] = [
     "U-Boot SPL ",
     "Found U-Boot script /boot.scr",
     "Landfall: loading ",
@@ -23,18 +32,43 @@ const STEPS: [&str; 9] = [
     "boot: starting the app",
 ];
 
+const A10_STEPS: [&str; 7] = [
+    "boot: Landfall ",
+    "boot: mapping memory, switching the MMU on",
+    "boot: A10 interrupt controller ready",
+    "boot: setting up the Ethernet controller",
+    "boot: Ethernet ",
+    "boot: starting the watchdog: ",
+    "boot: starting the app",
+];
+
+/// Starts an app with the tool's words for the machine, and more.
+fn run(lab: &Lab, app: &str, machine: &str, more: &[&str]) -> Guest {
+    let words = ["run", app, "--board", "sunxi", "--machine", machine];
+    lab.command(&[&words, more].concat())
+}
+
 #[test]
 fn a_card_starts_the_game_by_u_boot() {
+    serves_the_game(H3, "Cortex-A7");
+}
+
+#[test]
+fn an_a10_serves_the_game() {
+    serves_the_game(A10, "Cortex-A8");
+}
+
+fn serves_the_game(machine: &str, cpu: &str) {
     let Some(lab) = Lab::open() else { return };
-    let mut guest = lab.command(&["run", "2048", "--board", "sunxi", "--port", "0"]);
+    let mut guest = run(&lab, "2048", machine, &["--port", "0"]);
     let address = guest.wait_until_open();
-    guest.assert_said(&STEPS);
+    guest.assert_said(steps(machine));
     guest.wait_for_line("(DHCP)");
     assert!(get(address, "/").text().contains("<title>2048"));
     let told = info(address);
     assert_eq!(
         (&told["board"], &told["cpu"]),
-        (&"sunxi".into(), &"Cortex-A7".into()),
+        (&"sunxi".into(), &cpu.into()),
         "{told}"
     );
     guest.assert_well();
@@ -94,6 +128,15 @@ fn what_is_asked_for_and_not_there_is_named() {
 /// Long answers, many at once, and frames to groups, over a wire that loses nothing.
 #[test]
 fn its_network_card_bears_load_and_hears_groups() {
+    bears_load_and_hears_groups(H3);
+}
+
+#[test]
+fn the_network_card_of_an_a10_bears_load_and_hears_groups() {
+    bears_load_and_hears_groups(A10);
+}
+
+fn bears_load_and_hears_groups(machine: &str) {
     let Some(lab) = Lab::open() else { return };
     let namespace = match Namespace::new() {
         Ok(namespace) => namespace,
@@ -105,7 +148,16 @@ fn its_network_card_bears_load_and_hears_groups() {
     };
     server.ipv6 = Some(Ipv6::Advertised);
     server.start();
-    let words = ["run", "2048", "--board", "sunxi", "--tap", TAP];
+    let words = [
+        "run",
+        "2048",
+        "--board",
+        "sunxi",
+        "--machine",
+        machine,
+        "--tap",
+        TAP,
+    ];
     let mut guest = lab.command_on(&namespace, &words);
     let address = guest.wait_for_its_address();
     // A router tells groups of its prefix.
@@ -120,6 +172,10 @@ fn its_network_card_bears_load_and_hears_groups() {
             let again = get(SocketAddr::new(six, address.port()), "/game.wasm");
             assert!(again.body == page.body, "another page");
         }
+        for length in [1, 56, 1400] {
+            ping(address, length);
+            ping(SocketAddr::new(six, 0), length);
+        }
         let open = || Connection::open(address).expect("the server listens");
         let mut connections: Vec<Connection> = (0..100).map(|_| open()).collect();
         for connection in &mut connections {
@@ -132,24 +188,202 @@ fn its_network_card_bears_load_and_hears_groups() {
 
 #[test]
 fn a_crash_restarts_it_and_an_end_leaves_it() {
+    ends_as_it_is_told(H3);
+}
+
+#[test]
+fn a_crash_restarts_an_a10_and_an_end_leaves_it() {
+    ends_as_it_is_told(A10);
+}
+
+fn ends_as_it_is_told(machine: &str) {
     let Some(lab) = Lab::open() else { return };
-    let run = |how: &str| {
+    let end = |how: &str| {
         let how = format!("how={how}");
-        let words = [
-            "run", "crash", "--board", "sunxi", "--port", "0", "--", &how,
-        ];
-        let mut guest = lab.command(&words);
+        let mut guest = run(&lab, "crash", machine, &["--port", "0", "--", &how]);
         let code = guest.wait_for_exit();
-        guest.assert_said(&STEPS);
+        guest.assert_said(steps(machine));
         (code, guest.console())
     };
-    let (code, console) = run("panic");
+    let (code, console) = end("panic");
     assert_eq!(code, 101, "{console}");
     assert!(console.contains("boot: restarting"), "{console}");
     assert!(console.contains("planned panic"), "{console}");
-    let (code, console) = run("return");
+    let (code, console) = end("return");
     assert_eq!(code, 0, "{console}");
     assert!(!console.contains("boot: restarting"), "{console}");
+    // Well, if memory copies of all lengths are right.
+    let (code, console) = end("copy");
+    assert_eq!(code, 0, "{console}");
+}
+
+/// What an app tries, and what is said of it.
+const PROTECTED: [(&str, &str); 4] = [
+    ("overflow", "the guard page below the stack: stack overflow"),
+    ("code", ", code, which is read-only"),
+    ("constant", ", constants, which are read-only"),
+    ("null", "the unmapped first page (a null pointer)"),
+];
+
+/// The older translation tables protect what the newer ones do, and their faults are told apart as well.
+#[test]
+fn memory_of_an_a10_is_protected() {
+    let Some(lab) = Lab::open() else { return };
+    for (how, sentence) in PROTECTED {
+        let how = format!("how={how}");
+        let mut guest = run(&lab, "crash", A10, &["--port", "0", "--", &how]);
+        assert_eq!(guest.wait_for_exit(), 101, "{how}");
+        let console = guest.console();
+        assert!(console.contains(sentence), "{how}: {console}");
+    }
+}
+
+/// The device tree that the tool gives to QEMU for an A10, and QEMU's words besides.
+fn a10_tree(lab: &Lab) -> Vec<u8> {
+    let mut guest = run(lab, "hello", A10, &["--port", "0"]);
+    guest.wait_until_open();
+    let words = words_of("qemu-system-arm", guest.pid()).expect("it runs in QEMU");
+    let place = words.iter().position(|word| word == "-dtb");
+    let path = &words[place.expect("it is given a device tree") + 1];
+    std::fs::read(path).expect("QEMU has read it")
+}
+
+/// A device tree in which what is compatible with `name` goes by another name.
+fn without(mut tree: Vec<u8>, name: &str) -> Vec<u8> {
+    let name = format!("{name}\0");
+    let place = tree
+        .windows(name.len())
+        .position(|it| it == name.as_bytes());
+    tree[place.expect("it has one")..][..5].copy_from_slice(b"other");
+    tree
+}
+
+/// The A10 with a device tree of our own; more words for QEMU.
+fn a10(lab: &Lab, app: &str, tree: &std::path::Path, more: &[&str]) -> Guest {
+    let image = lab.image(app, "sunxi").display().to_string();
+    let tree = tree.display().to_string();
+    let words = ["-M", "cubieboard", "-kernel", &image, "-dtb", &tree];
+    lab.qemu("qemu-system-arm", &[&words, more].concat())
+}
+
+#[test]
+fn what_a_device_tree_lacks_is_said_and_what_follows() {
+    let Some(lab) = Lab::open() else { return };
+    let tree = a10_tree(&lab);
+    let folder = lab.folder();
+    for (node, sentences) in [
+        (
+            "allwinner,sun4i-a10-emac",
+            [
+                "boot: the device tree has no Ethernet controller that is known here: no network",
+                "boot: stopped with code 1",
+            ],
+        ),
+        (
+            "allwinner,sun4i-a10-ccu",
+            [
+                "boot: the device tree has no clocks for the Ethernet controller; not used",
+                "boot: stopped with code 1",
+            ],
+        ),
+        (
+            "allwinner,sun4i-a10-wdt",
+            [
+                "boot: the device tree has no watchdog: a hang would last",
+                "listening on TCP port 8080",
+            ],
+        ),
+        (
+            "allwinner,sun4i-a10-ic",
+            [
+                "boot: the device tree has no interrupt controller that is known here: nothing would wake the CPU",
+                "boot: stopped with code 1",
+            ],
+        ),
+        (
+            "allwinner,sun4i-a10-timer",
+            [
+                "boot: the device tree has no timer that is known here: time would stand still",
+                "boot: stopped with code 1",
+            ],
+        ),
+    ] {
+        let path = folder.path().join("tree.dtb");
+        std::fs::write(&path, without(tree.clone(), node)).expect("the folder is ours");
+        let mut guest = a10(&lab, "hello", &path, &["-nic", "user"]);
+        for sentence in sentences {
+            guest.wait_for_line(sentence);
+        }
+    }
+}
+
+/// The A10's counter begins anew each 179 s, and nothing else keeps the time: it goes on without a jump. (That none is
+/// lost at such a moment, the guest's own clock cannot tell: see the driver's tests.)
+#[test]
+fn time_goes_on_over_many_rounds_of_the_timer() {
+    let Some(lab) = Lab::open() else { return };
+    let folder = lab.folder();
+    let path = folder.path().join("tree.dtb");
+    std::fs::write(&path, a10_tree(&lab)).expect("the folder is ours");
+    // What is slept takes no time of ours.
+    let words = ["-icount", "shift=6,sleep=off", "-nic", "user"];
+    let words = [&words[..], &["-append", "how=clock"]].concat();
+    let mut guest = a10(&lab, "crash", &path, &words);
+    guest.wait_for_line("[ 1000.");
+    let console = guest.console();
+    let seconds: Vec<f64> = console
+        .lines()
+        .filter(|line| line.contains("what time it is"))
+        .map(|line| line[1..13].trim().parse().expect("the time since boot"))
+        .collect();
+    for pair in seconds.windows(2) {
+        let passed = pair[1] - pair[0];
+        assert!((0.99..1.1).contains(&passed), "{pair:?}");
+    }
+    assert!(seconds.len() > 900, "{}", seconds.len());
+}
+
+#[test]
+fn without_a_link_it_says_so_and_asks_for_an_address_when_there_is_one() {
+    let Some(lab) = Lab::open() else { return };
+    let folder = lab.folder();
+    let card = folder.path().join("sd.img");
+    lab.card(H3, &card, &[]);
+    let drive = format!("file={},format=raw,if=sd", card.display());
+    finds_its_link(&lab, |more| {
+        let words = ["-M", "orangepi-pc", "-drive", &drive];
+        lab.qemu("qemu-system-arm", &[&words, more].concat())
+    });
+}
+
+#[test]
+fn without_a_link_an_a10_says_so_and_asks_for_an_address_when_there_is_one() {
+    let Some(lab) = Lab::open() else { return };
+    let folder = lab.folder();
+    let tree = folder.path().join("tree.dtb");
+    std::fs::write(&tree, a10_tree(&lab)).expect("the folder is ours");
+    finds_its_link(&lab, |more| a10(&lab, "hello", &tree, more));
+}
+
+fn finds_its_link(lab: &Lab, start: impl FnOnce(&[&str]) -> Guest) {
+    const NO_LINK: &str = "boot: Ethernet has no link: is the cable plugged in?";
+    let folder = lab.folder();
+    let qmp = Qmp::words(folder.path());
+    let [stopped, option, socket] = qmp.each_ref().map(String::as_str);
+    let mut guest = start(&["-nic", "user,id=net0", stopped, option, socket]);
+    let mut qmp = Qmp::connect(folder.path());
+    qmp.set_link("net0", false);
+    qmp.go();
+    guest.wait_for_line(NO_LINK);
+    assert!(!guest.console().contains("(DHCP)"), "{}", guest.console());
+    qmp.set_link("net0", true);
+    guest.wait_for_line("the network link is up");
+    guest.wait_for_line("(DHCP)");
+    qmp.set_link("net0", false);
+    guest.wait_for_line("the network link is down");
+    let console = guest.console();
+    assert_eq!(console.matches(NO_LINK).count(), 1, "{console}");
+    guest.assert_well();
 }
 
 #[test]
@@ -217,4 +451,11 @@ fn mistakes_are_named_before_anything_is_built() {
     }
     let run = ["run", "hello", "--board", "sunxi", "--memory", "64M"];
     refuse(&run, "--memory is for board virt");
+    let run = ["run", "hello", "--board", "sunxi", "--machine"];
+    refuse(
+        &[&run[..], &["nanopi-neo"]].concat(),
+        "QEMU plays no nanopi-neo",
+    );
+    let run = ["run", "hello", "--board", "virt", "--machine", A10];
+    refuse(&run, "--machine is for board sunxi");
 }

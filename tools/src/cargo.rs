@@ -118,7 +118,14 @@ impl Compilers {
         ];
         let mut command = self.command(&subcommand, board.target.as_deref(), pages)?;
         if let Some(target) = &board.target {
-            command.args(without_home(target));
+            let cpu = board.target_cpu.iter();
+            let flags = cpu.map(|cpu| format!("-Ctarget-cpu={cpu}"));
+            let flags: Vec<String> = flags.chain(without_home()).collect();
+            // Added to those of `.cargo/config.toml`, of which rustc takes the last. An array of strings is the same in
+            // JSON and in TOML.
+            let flags = serde_json::Value::from(flags);
+            let setting = format!("target.{target}.rustflags={flags}");
+            command.args(["--config", &setting]);
         }
         if let Some(feature) = &board.feature {
             command
@@ -142,24 +149,18 @@ impl Compilers {
 
 /// The words by which paths of crates in an image (of panics, and in its ELF) begin with the crate and
 /// not with this user's home: they are shorter, and the same wherever the image is built.
-fn without_home(target: &str) -> Vec<String> {
+fn without_home() -> Vec<String> {
     let home = std::env::var_os("CARGO_HOME")
         .map(PathBuf::from)
         .or_else(|| Some(PathBuf::from(std::env::var_os("HOME")?).join(".cargo")));
     let registries = home.map(|home| home.join("registry/src"));
     let folders = registries.and_then(|folder| std::fs::read_dir(folder).ok());
-    let remaps: Vec<String> = folders
+    folders
         .into_iter()
         .flatten()
         .filter_map(|folder| Some(folder.ok()?.path()))
         .map(|folder| format!("--remap-path-prefix={}/=", folder.display()))
-        .collect();
-    let flags = serde_json::Value::from(remaps);
-    vec![
-        "--config".to_owned(),
-        // An array of strings is the same in JSON and in TOML.
-        format!("target.{target}.rustflags={flags}"),
-    ]
+        .collect()
 }
 
 /// What rustc says for each crate about the way in which ARMv7 images are made (`.cargo/config.toml`).

@@ -104,24 +104,62 @@ fn dump(file: &Path) -> String {
     )
 }
 
-/// QEMU's machine `orangepi-pc`, an Allwinner H3 that starts from an SD card.
+/// A board of Allwinner's that QEMU plays.
 #[derive(Clone, Debug)]
 pub(crate) struct CardMachine {
-    /// The card.
-    pub(crate) card: PathBuf,
+    /// What it starts from.
+    pub(crate) start: Start,
     /// The connection.
     pub(crate) network: Network,
     /// The file for the frames that it sends and gets.
     pub(crate) trace: Option<PathBuf>,
 }
 
+/// What a board of Allwinner's starts from.
+#[derive(Clone, Debug)]
+pub(crate) enum Start {
+    /// An SD card, in the machine `orangepi-pc`, an H3.
+    Card(PathBuf),
+    /// An image that QEMU loads itself, in the machine `cubieboard`, an A10.
+    Image {
+        /// The flat image.
+        image: PathBuf,
+        /// The device tree.
+        device_tree: PathBuf,
+        /// The boot arguments.
+        arguments: Vec<String>,
+    },
+}
+
+impl Start {
+    fn words(&self) -> Vec<String> {
+        match self {
+            Self::Card(card) => {
+                let drive = format!("file={},format=raw,if=sd", option_value(card));
+                ["-M", "orangepi-pc", "-drive", &drive]
+                    .map(str::to_owned)
+                    .to_vec()
+            }
+            Self::Image {
+                image,
+                device_tree,
+                arguments,
+            } => {
+                let [image, device_tree] = [image, device_tree].map(|it| it.display().to_string());
+                let words = ["-M", "cubieboard", "-kernel", &image, "-dtb", &device_tree];
+                let append = ["-append".to_owned(), arguments.join(" ")];
+                words.map(str::to_owned).into_iter().chain(append).collect()
+            }
+        }
+    }
+}
+
 impl CardMachine {
     /// QEMU's words, without the program.
     pub(crate) fn words(&self) -> Vec<String> {
-        let drive = format!("file={},format=raw,if=sd", option_value(&self.card));
+        let mut words = self.start.words();
         let nic = self.network.option(self.trace.is_some());
-        let words = ["-M", "orangepi-pc", "-drive", &drive, "-nic", &nic];
-        let mut words: Vec<String> = words.map(str::to_owned).to_vec();
+        words.extend(["-nic".to_owned(), nic]);
         if let Some(file) = &self.trace {
             words.extend(["-object".to_owned(), dump(file)]);
         }
@@ -419,6 +457,35 @@ mod tests {
         assert!(
             shown.contains("-object filter-dump,id=trace0,netdev=net0,file=a,,b.pcap "),
             "{shown}"
+        );
+    }
+
+    #[test]
+    fn boards_of_allwinners_start_from_a_card_or_an_image() {
+        let words = |start| {
+            let network = Network::Tap {
+                name: "tap7".to_owned(),
+            };
+            let machine = CardMachine {
+                start,
+                network,
+                trace: None,
+            };
+            machine.words().join(" ")
+        };
+        let rest = "-nic tap,id=net0,ifname=tap7,script=no,downscript=no -nographic -no-reboot";
+        assert_eq!(
+            words(Start::Card("a,b.img".into())),
+            format!("-M orangepi-pc -drive file=a,,b.img,format=raw,if=sd {rest}")
+        );
+        let start = Start::Image {
+            image: "a.zimage".into(),
+            device_tree: "b.dtb".into(),
+            arguments: ["port=80", "log=debug"].map(str::to_owned).to_vec(),
+        };
+        assert_eq!(
+            words(start),
+            format!("-M cubieboard -kernel a.zimage -dtb b.dtb -append port=80 log=debug {rest}")
         );
     }
 

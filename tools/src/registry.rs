@@ -37,6 +37,9 @@ pub(crate) struct Board {
     pub(crate) summary: String,
     /// The compiler's target; none is the host itself.
     pub(crate) target: Option<String>,
+    /// The oldest CPU that its images run on, where that is not the target's in `.cargo/config.toml`.
+    #[serde(rename = "target-cpu")]
+    pub(crate) target_cpu: Option<String>,
     /// The feature of `landfall-board` that picks it, where it is not the target's default.
     pub(crate) feature: Option<String>,
     /// What its images are handed to, where that is not this machine or QEMU on it.

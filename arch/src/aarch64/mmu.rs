@@ -2,7 +2,10 @@
 
 use crate::{
     image,
-    translation::{ATTRIBUTE_INDEX_DEVICE, ATTRIBUTE_INDEX_NORMAL, MapError, Memory, PageTables},
+    translation::{
+        ATTRIBUTE_INDEX_DEVICE, ATTRIBUTE_INDEX_NORMAL, IdentityMap, MapError, Memory, PageTables,
+        Table,
+    },
 };
 use aarch64_cpu::{
     asm::barrier,
@@ -14,7 +17,15 @@ use aarch64_cpu::{
 use core::{arch::asm, ops::Range};
 
 /// How many bits of address the tables for this CPU translate.
-pub const ADDRESS_BITS: u32 = 48;
+const ADDRESS_BITS: u32 = 48;
+
+/// The tables for this CPU.
+pub type Tables = PageTables<'static>;
+
+/// Starts tables for this CPU with nothing mapped. All tables of the pool are [`Table::EMPTY`].
+pub fn tables(pool: &'static mut [Table]) -> Tables {
+    PageTables::new(pool, ADDRESS_BITS)
+}
 
 /// Switches to `tables`, which stay in use for good, and turns the caches on.
 ///
@@ -22,7 +33,7 @@ pub const ADDRESS_BITS: u32 = 48;
 /// 1. The tables map the image with the permissions its parts need, and all memory that Rust code
 ///    owns, onto itself.
 /// 2. Nothing else is mapped as normal memory that a device or another CPU uses without coherency.
-pub unsafe fn enable(tables: PageTables<'static>) -> Map {
+pub unsafe fn enable(tables: Tables) -> Map {
     // What ran so far wrote past the cache; lines that were fetched into it before are stale.
     discard_cached(image::layout().whole);
 
@@ -72,7 +83,7 @@ pub unsafe fn enable(tables: PageTables<'static>) -> Map {
 }
 
 /// The map that the MMU uses. More can be added to it, and nothing is ever taken away.
-pub struct Map(PageTables<'static>);
+pub struct Map(Tables);
 
 impl Map {
     /// Maps `range` onto itself as `memory`, from now on.

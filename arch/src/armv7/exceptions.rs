@@ -139,6 +139,23 @@ fn fault(kind: u32) -> (u32, u32) {
     (status, address)
 }
 
+/// Returns a fault status as it is with long descriptors (DDI 0406C, tables B3-23 and B3-24), of those faults that
+/// [`Place`] tells apart.
+fn in_long_format(status: u32) -> u32 {
+    /// DFSR.LPAE, IFSR.LPAE
+    const LONG: u32 = 1 << 9;
+    if !cfg!(feature = "short-descriptors") || status & LONG != 0 {
+        return status;
+    }
+    match status & (1 << 10 | 0xf) {
+        0b00001 => 0b100001,           // alignment
+        0b00101 | 0b00111 => 0b000100, // translation, of a section and of a page
+        0b01101 | 0b01111 => 0b001100, // permission
+        0b01000 => 0b010000,           // synchronous external abort
+        _ => 0b111111,
+    }
+}
+
 fn report(kind: u32, frame: &Frame) -> ! {
     /// DFSR.WnR
     const WRITE: u32 = 1 << 11;
@@ -150,7 +167,7 @@ fn report(kind: u32, frame: &Frame) -> ! {
     let _ = write!(Console, "\nEXCEPTION: ");
     let place = Place {
         address: address.into(),
-        status: status.into(),
+        status: in_long_format(status).into(),
         layout: &layout,
     };
     let in_t32 = frame.spsr & T32 != 0;

@@ -1,13 +1,36 @@
 //! Switching the MMU and the caches on.
+//!
+//! With the feature `short-descriptors`, CPUs without the large physical address extension get tables of the older
+//! format: which it is, the CPU says at boot ([`tables`]).
+
+#[cfg(feature = "short-descriptors")]
+mod short;
 
 use crate::{
     image,
-    translation::{ATTRIBUTE_INDEX_DEVICE, ATTRIBUTE_INDEX_NORMAL, MapError, Memory, PageTables},
+    translation::{
+        ATTRIBUTE_INDEX_DEVICE, ATTRIBUTE_INDEX_NORMAL, IdentityMap, MapError, Memory, PageTables,
+        Table,
+    },
 };
 use core::{arch::asm, ops::Range};
 
 /// How many bits of address the tables for this CPU translate.
-pub const ADDRESS_BITS: u32 = 32;
+const ADDRESS_BITS: u32 = 32;
+
+/// The tables for this CPU.
+#[cfg(not(feature = "short-descriptors"))]
+pub type Tables = PageTables<'static>;
+#[cfg(feature = "short-descriptors")]
+pub use short::Tables;
+
+/// Starts tables for this CPU with nothing mapped. All tables of the pool are [`Table::EMPTY`].
+pub fn tables(pool: &'static mut [Table]) -> Tables {
+    #[cfg(feature = "short-descriptors")]
+    return Tables::new(pool);
+    #[cfg(not(feature = "short-descriptors"))]
+    PageTables::new(pool, ADDRESS_BITS)
+}
 
 /// Switches to `tables`, which stay in use for good, and turns the caches on.
 ///
@@ -15,10 +38,28 @@ pub const ADDRESS_BITS: u32 = 32;
 /// 1. The tables map the image with the permissions its parts need, and all memory that Rust code
 ///    owns, onto itself.
 /// 2. Nothing else is mapped as normal memory that a device or another CPU uses without coherency.
-pub unsafe fn enable(tables: PageTables<'static>) -> Map {
+pub unsafe fn enable(tables: Tables) -> Map {
     // What ran so far wrote past the cache; lines that were fetched into it before are stale.
     discard_cached(image::layout().whole);
+    // SAFETY: 1, 2: the caller's.
+    unsafe {
+        #[cfg(not(feature = "short-descriptors"))]
+        enable_long(&tables);
+        #[cfg(feature = "short-descriptors")]
+        match &tables {
+            Tables::Long(tables) => enable_long(tables),
+            Tables::Short(tables) => short::enable(tables),
+        }
+    }
+    crate::copy::allow_wide_accesses();
+    Map(tables)
+}
 
+/// Switches to tables of long descriptors.
+///
+/// # Safety
+/// As for [`enable`].
+unsafe fn enable_long(tables: &PageTables<'static>) {
     // MAIR0: the two kinds of `translation::Memory`: device, and normal write-back.
     const {
         assert!(ATTRIBUTE_INDEX_DEVICE == 0 && ATTRIBUTE_INDEX_NORMAL == 1);
@@ -58,8 +99,6 @@ pub unsafe fn enable(tables: PageTables<'static>) -> Map {
             options(nostack, preserves_flags)
         );
     }
-    crate::copy::allow_wide_accesses();
-    Map(tables)
 }
 
 /// Sets ACTLR.SMP where it is not: without it Cortex-A7 and A15 do not cache (their Technical Reference
@@ -80,7 +119,7 @@ unsafe fn join_coherency() {
 }
 
 /// The map that the MMU uses. More can be added to it, and nothing is ever taken away.
-pub struct Map(PageTables<'static>);
+pub struct Map(Tables);
 
 impl Map {
     /// Maps `range` onto itself as `memory`, from now on.
@@ -89,6 +128,8 @@ impl Map {
     /// [`MapError`].
     pub fn add(&mut self, range: Range<u64>, memory: Memory) -> Result<(), MapError> {
         self.0.map(range, memory)?;
+        #[cfg(feature = "short-descriptors")]
+        self.0.push_out();
         // The tables are written before they are walked. What was not mapped is in no TLB (Arm ARM
         // DDI 0406C, B3.9.1), so there is nothing to invalidate.
         // SAFETY: Barriers.

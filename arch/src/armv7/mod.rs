@@ -1,5 +1,6 @@
 //! ARMv7-A with the virtualization and large physical address extensions, such as Cortex-A7 and A15, in
-//! SVC mode.
+//! SVC mode. With the feature `short-descriptors` also without them, such as Cortex-A8: then it is the board's to use
+//! [`timer`] only where the device tree has the generic timer, and `hvc` only where it asks for it.
 
 pub mod cache;
 mod copy;
@@ -46,6 +47,8 @@ pub fn cpu_name() -> &'static str {
         asm!("mrc p15, 0, {}, c0, c0, 0", out(reg) main_id, options(nomem, nostack, preserves_flags));
     }
     match (main_id >> 24, main_id >> 4 & 0xfff) {
+        #[cfg(feature = "short-descriptors")]
+        (ARM, 0xc08) => "Cortex-A8",
         (ARM, 0xc07) => "Cortex-A7",
         (ARM, 0xc0d) => "Cortex-A12",
         (ARM, 0xc0e) => "Cortex-A17",

@@ -1,7 +1,8 @@
 //! Entropy: the CPU's generator and jitter, which every board has or not by its CPU. A board adds its devices'.
 
+use crate::timer;
 use landfall::Seed;
-use landfall_arch::{random, timer};
+use landfall_arch::random;
 
 /// Samples of jitter, and bytes of the CPU's generator, that the health tests look at.
 const SAMPLES: usize = 1024;

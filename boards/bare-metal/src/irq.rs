@@ -1,17 +1,30 @@
-//! Interrupts: the GIC of either version, and who is woken by which.
+//! Interrupts: the GIC of either version (or with the feature `sun4i` the controller of Allwinner's A10), and who is woken
+//! by which.
 
-use crate::machine::{Core, GicRegisters};
+#[cfg(feature = "sun4i")]
+mod sun4i;
+
+use crate::{
+    machine::{Core, GicRegisters},
+    timer,
+};
 use alloc::vec::Vec;
 use core::{cell::RefCell, ptr::NonNull};
 use critical_section::Mutex;
-use landfall_arch::{boot_log, timer};
+use landfall_arch::boot_log;
+#[cfg(not(feature = "sun4i"))]
+use landfall_drivers::gic::Gic as Controller;
 use landfall_drivers::gic::{Gic, GicError, InterruptId, Signal};
+#[cfg(feature = "sun4i")]
+use sun4i::Controller;
+#[cfg(feature = "sun4i")]
+pub use sun4i::init as init_sun4i;
 
 /// Called at an interrupt, out of the executor's loop.
 pub type Handler = fn();
 
 struct Interrupts {
-    gic: Gic,
+    controller: Controller,
     timer: Option<InterruptId>,
     devices: Vec<(InterruptId, Handler)>,
 }
@@ -26,19 +39,25 @@ pub fn init(machine: &Core) {
         Some(Err(error)) => return boot_log!("{error}; nothing will wake the CPU"),
         None => return boot_log!("the device tree has no GIC; nothing will wake the CPU"),
     };
+    #[cfg(feature = "sun4i")]
+    let gic = Controller::Gic(gic);
+    start(machine, gic);
+}
+
+fn start(machine: &Core, controller: Controller) {
     let mut interrupts = Interrupts {
-        gic,
+        controller,
         timer: None,
         devices: Vec::new(),
     };
     match machine.timer {
         None => boot_log!("the device tree has no virtual timer; nothing will happen in time"),
-        Some((id, signal)) => match interrupts.gic.enable(id, signal) {
+        Some((id, signal)) => match interrupts.controller.enable(id, signal) {
             Ok(()) => interrupts.timer = Some(id),
             Err(error) => boot_log!("timer: {error}"),
         },
     }
-    boot_log!("{} ready", interrupts.gic.name());
+    boot_log!("{} ready", interrupts.controller.name());
     critical_section::with(|cs| INTERRUPTS.borrow_ref_mut(cs).replace(interrupts));
 }
 
@@ -78,7 +97,7 @@ pub fn connect((id, signal): (InterruptId, Signal), handler: Handler) -> Result<
     critical_section::with(|cs| match INTERRUPTS.borrow_ref_mut(cs).as_mut() {
         None => Err(GicError::NotImplemented(id)),
         Some(interrupts) => {
-            interrupts.gic.enable(id, signal)?;
+            interrupts.controller.enable(id, signal)?;
             interrupts.devices.push((id, handler));
             Ok(())
         }
@@ -106,7 +125,7 @@ impl Interrupts {
         // An active interrupt is not signalled again, so that each is seen once; a line that its
         // device holds high is signalled anew after the end.
         while count < BATCH
-            && let Some(id) = self.gic.acknowledge()
+            && let Some(id) = self.controller.acknowledge()
         {
             if self.timer == Some(id) {
                 timer::clear_deadline();
@@ -118,7 +137,7 @@ impl Interrupts {
             count += 1;
         }
         for &id in &active[..count] {
-            self.gic.end(id);
+            self.controller.end(id);
         }
     }
 }

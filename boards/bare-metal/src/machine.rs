@@ -14,7 +14,7 @@ pub struct Core {
     pub memory: MemoryMap,
     /// The interrupt controller.
     pub gic: Option<GicRegisters>,
-    /// The virtual timer's interrupt.
+    /// The timer's interrupt: that of the generic timer's virtual one.
     pub timer: Option<(InterruptId, Signal)>,
     /// How PSCI is reached.
     pub psci: Option<Conduit>,

@@ -5,12 +5,12 @@ use core::{cell::Cell, ops::Range};
 use critical_section::Mutex;
 use landfall_arch::{
     boot_log, crash, image, mmu,
-    translation::{MapError, Memory, PAGE, PageTables, Table},
+    translation::{IdentityMap, MapError, Memory, PAGE, Table},
 };
 use landfall_device_tree::{DeviceTree, Registers};
 
-/// Enough for RAM of any size (in blocks of 1 GiB and 2 MiB), the image's pages, and devices in a
-/// few different places.
+/// Enough for RAM of any size (in blocks of 1 GiB and 2 MiB, or sections of 1 MiB), the image's pages, and devices in
+/// a few different places.
 const TABLES: usize = 24;
 
 /// The tables, until they are taken.
@@ -31,7 +31,7 @@ pub fn init(
     boot_log!("mapping memory, switching the MMU on");
     let pool = critical_section::with(|cs| POOL.borrow(cs).take());
     let pool = pool.expect("memory is set up once");
-    let mut tables = PageTables::new(pool, mmu::ADDRESS_BITS);
+    let mut tables = mmu::tables(pool);
     if let Err(error) = map(machine, devices, &mut tables) {
         fail(format_args!("cannot map memory: {error}"));
     }
@@ -65,7 +65,7 @@ pub fn init(
 fn map(
     machine: &Core,
     devices: impl Iterator<Item = Registers>,
-    tables: &mut PageTables<'_>,
+    tables: &mut mmu::Tables,
 ) -> Result<(), MapError> {
     let layout = image::layout();
     tables.map(layout.text, Memory::Code)?;

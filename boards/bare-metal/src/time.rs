@@ -1,10 +1,11 @@
-//! The clocks: the generic timer's virtual counter, in microseconds since boot.
+//! The clocks: the timer's counter, in microseconds since boot.
 
+use crate::timer;
 use core::{cell::Cell, time::Duration};
 use critical_section::Mutex;
 use embedded_hal::delay::DelayNs;
 use landfall::BoardClock;
-use landfall_arch::{boot_log, timer};
+use landfall_arch::boot_log;
 
 /// How counts become microseconds and back.
 #[derive(Clone, Copy)]
@@ -21,7 +22,7 @@ static CLOCK: Mutex<Cell<Option<Clock>>> = Mutex::new(Cell::new(None));
 /// Starts the clock.
 pub fn init() {
     let mut frequency_hz = timer::frequency_hz();
-    // Slower than this, the fractions above would overflow; no generic timer is.
+    // Slower than this, the fractions above would overflow; no timer here is.
     if frequency_hz <= 1_000_000 {
         boot_log!("the timer's frequency reads {frequency_hz} Hz; taking it for 62.5 MHz");
         frequency_hz = 62_500_000;

@@ -74,6 +74,11 @@ impl<'tree> Device<'tree> {
             .cloned()
     }
 
+    /// Returns the interrupt of that number, of a controller whose binding has one cell for each.
+    pub fn interrupt_of_one_cell(&self, number: usize) -> Option<u32> {
+        one_cell(self.property("interrupts")?, number)
+    }
+
     /// Returns the interrupt of that number.
     pub fn interrupt(&self, number: usize) -> Option<Interrupt> {
         self.interrupts.get(number).copied().flatten()
@@ -136,6 +141,11 @@ pub(crate) fn registers(
     Ok(list)
 }
 
+fn one_cell(interrupts: &[u8], number: usize) -> Option<u32> {
+    let cell = interrupts.chunks_exact(4).nth(number)?;
+    Some(u32::from_be_bytes(cell.try_into().ok()?))
+}
+
 /// Reads the first interrupts of an `interrupts` property of three cells each.
 pub(crate) fn interrupts(value: &[u8]) -> [Option<Interrupt>; KEPT] {
     let mut list = [None; KEPT];
@@ -169,6 +179,13 @@ mod tests {
         assert_eq!(registers(&narrow, 0, 0).unwrap()[0], 0..0);
         let overflow = [0xff; 16];
         assert_eq!(registers(&overflow, 2, 2), Err(DeviceTreeError::Malformed));
+    }
+
+    #[test]
+    fn interrupts_of_one_cell() {
+        let cells = [0, 0, 0, 22, 0, 0, 0, 23, 1, 2];
+        let list = [0, 1, 2].map(|number| one_cell(&cells, number));
+        assert_eq!(list, [Some(22), Some(23), None]);
     }
 
     #[test]

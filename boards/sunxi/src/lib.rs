@@ -1,9 +1,10 @@
-//! The board `sunxi`: machines with a 32-bit chip of Allwinner's, such as the Orange Pi's H3, with nothing under the
-//! app but U-Boot's secure monitor.
+//! The board `sunxi`: machines with a 32-bit chip of Allwinner's, such as the Orange Pi's H3 and the Cubieboard's A10, with
+//! nothing under the app but, where there is one, U-Boot's secure monitor.
 //!
 //! Everything is found through the device tree that U-Boot passes on. Boot, as `start` does it: the console, before the
-//! MMU is on; the map of memory, the MMU and the heap; the clock (`time`); the interrupt controller; entropy; the
-//! network card (`net`); the watchdog; I2C buses and LEDs (`peripherals`); then the runtime. What can fail says on the console what it tries before it does.
+//! MMU is on; the map of memory, the MMU and the heap; the interrupt controller (`irq`); the clock (`time`); entropy; the
+//! network card (`net`); the watchdog; I2C buses and LEDs (`peripherals`); then the runtime. What can fail says on the
+//! console what it tries before it does it.
 // Bare metal only: on a host there is nothing to link it to.
 #![cfg(target_os = "none")]
 #![no_std]
@@ -13,6 +14,7 @@ extern crate alloc;
 mod entropy;
 mod gpio;
 mod i2c;
+mod irq;
 mod machine;
 mod net;
 mod peripherals;
@@ -24,7 +26,7 @@ mod watchdog;
 use alloc::string::String;
 use landfall::{App, CrashReport, Devices, ExitCode, Platform, arguments::Argument};
 use landfall_arch::{boot_log, crash};
-use landfall_bare_metal::{irq, memory, time::now_us};
+use landfall_bare_metal::{irq::dispatch, memory, time::now_us};
 use machine::Machine;
 
 /// Boots the machine that `device_tree` (its physical address) describes, and runs `app` on it.
@@ -45,14 +47,15 @@ pub fn start(device_tree: usize, app: App) -> ! {
         machine.core.memory.bytes() >> 20
     );
     landfall_bare_metal::power::set_conduit(machine.core.psci);
-    let (tree, _) = memory::init(
-        &machine.core,
-        machine
-            .registers()
-            .chain(peripherals::registers(machine.core.tree)),
-    );
-    let clock = time::init();
-    irq::init(&machine.core);
+    let registers = machine.registers();
+    let registers = registers.chain(peripherals::registers(machine.core.tree));
+    let (tree, _) = memory::init(&machine.core, registers);
+    // First the controller: without it no device's interrupt is known, and so no timer.
+    irq::init(&machine).unwrap_or_else(|| {
+        give_up("no interrupt controller that is known here: nothing would wake the CPU")
+    });
+    let clock = time::init(&machine)
+        .unwrap_or_else(|| give_up("no timer that is known here: time would stand still"));
     let seed = entropy::seed(tree.rng_seed().ok().flatten());
     let arguments = tree.boot_arguments().unwrap_or_else(|error| {
         boot_log!("boot arguments: {error}; going on without");
@@ -74,6 +77,12 @@ pub fn start(device_tree: usize, app: App) -> ! {
     };
     boot_log!("starting the app");
     landfall::run(&Sunxi, devices, app)
+}
+
+/// Stops, for the device tree lacks what nothing works without.
+fn give_up(what: &str) -> ! {
+    boot_log!("the device tree has {what}; stopping");
+    power::stop(ExitCode::Failure as u8)
 }
 
 struct Sunxi;
@@ -100,13 +109,13 @@ impl Platform for Sunxi {
     }
 
     fn dispatch_interrupts(&self) {
-        irq::dispatch();
+        dispatch();
     }
 
     fn sleep(&self, deadline_us: Option<u64>) {
         landfall_bare_metal::time::set_deadline(watchdog::feed(deadline_us));
         landfall_arch::wait_for_interrupt();
-        irq::dispatch();
+        dispatch();
     }
 
     fn wake(&self) {

@@ -11,15 +11,28 @@ use landfall_drivers::gic::{InterruptId, Signal};
 pub(crate) struct Machine {
     pub(crate) core: Core,
     pub(crate) console: Option<Registers>,
+    pub(crate) timer: Option<Timer>,
     pub(crate) devices: Devices,
+}
+
+/// What the time is counted by.
+pub(crate) enum Timer {
+    /// The CPU's own.
+    Generic,
+    /// That of an A10.
+    Sun4i(Registers),
 }
 
 /// What not every machine has.
 #[derive(Default)]
 pub(crate) struct Devices {
-    /// The clock control unit of an H3.
+    /// The interrupt controller of an A10, which has no GIC.
+    pub(crate) interrupt_controller: Option<Registers>,
+    /// The timers of an A10 or A20, and the first one's interrupt.
+    timers: Option<(Registers, (InterruptId, Signal))>,
+    /// The clock control unit.
     pub(crate) clocks: Option<Registers>,
-    /// The system control of an H3.
+    /// The system control.
     pub(crate) system_control: Option<Registers>,
     pub(crate) ethernet: Option<Ethernet>,
     pub(crate) watchdog: Option<Watchdog>,
@@ -27,11 +40,22 @@ pub(crate) struct Devices {
 
 /// The Ethernet controller.
 pub(crate) struct Ethernet {
+    pub(crate) kind: EthernetKind,
     pub(crate) registers: Registers,
     pub(crate) interrupt: Option<(InterruptId, Signal)>,
     pub(crate) mac: Option<[u8; 6]>,
-    /// Its PHY is the one on the chip, and not one by RGMII.
-    pub(crate) is_phy_on_chip: bool,
+}
+
+/// Which Ethernet controller it is.
+#[derive(Clone, Copy)]
+pub(crate) enum EthernetKind {
+    /// The A10's and A20's EMAC.
+    Sun4i,
+    /// The H3's EMAC.
+    Sun8i {
+        /// Its PHY is the one on the chip, and not one by RGMII.
+        is_phy_on_chip: bool,
+    },
 }
 
 /// The watchdog, of either kind.
@@ -47,11 +71,24 @@ impl Machine {
     /// [`DeviceTreeError`].
     pub(crate) fn read(address: usize) -> Result<Self, DeviceTreeError> {
         let words = tree_at(address)?;
-        let console = DeviceTree::new(words)?.console()?.filter(uart::init);
+        let tree = DeviceTree::new(words)?;
+        let console = tree.console()?.filter(uart::init);
         let mut devices = Devices::default();
+        // First of all, for by it the interrupts of all others are read.
+        tree.for_each_device(|device| devices.add_interrupt_controller(&device))?;
+        let mut core = Core::read(words, |device| devices.add(device))?;
+        let timer = match (core.timer, &devices.timers) {
+            (Some(_), _) => Some(Timer::Generic),
+            (None, Some((registers, interrupt))) => {
+                core.timer = Some(*interrupt);
+                Some(Timer::Sun4i(registers.clone()))
+            }
+            (None, None) => None,
+        };
         Ok(Self {
-            core: Core::read(words, |device| devices.add(device))?,
+            core,
             console: console.and_then(|it| it.registers(0)),
+            timer,
             devices,
         })
     }
@@ -59,12 +96,15 @@ impl Machine {
     /// Returns the registers of the devices that only this board uses.
     pub(crate) fn registers(&self) -> impl Iterator<Item = Registers> {
         let devices = &self.devices;
+        let timers = devices.timers.as_ref().map(|it| it.0.clone());
         let ethernet = devices.ethernet.as_ref().map(|it| it.registers.clone());
         let watchdog = devices.watchdog.as_ref().map(|it| match it {
             Watchdog::Sun4i(registers) | Watchdog::Sun6i(registers) => registers.clone(),
         });
         let all = [
             self.console.clone(),
+            devices.interrupt_controller.clone(),
+            timers,
             devices.clocks.clone(),
             devices.system_control.clone(),
             ethernet,
@@ -75,32 +115,59 @@ impl Machine {
 }
 
 impl Devices {
+    fn add_interrupt_controller(&mut self, device: &Device<'_>) {
+        if device.is_compatible(&["allwinner,sun4i-a10-ic"]) {
+            self.interrupt_controller = device.registers(0);
+        }
+    }
+
     fn add(&mut self, device: &Device<'_>) {
-        if device.is_compatible(&["allwinner,sun8i-h3-ccu"]) {
+        const CLOCKS: [&str; 3] = [
+            "allwinner,sun4i-a10-ccu",
+            "allwinner,sun7i-a20-ccu",
+            "allwinner,sun8i-h3-ccu",
+        ];
+        const SYSTEM_CONTROL: [&str; 2] = [
+            "allwinner,sun4i-a10-system-control",
+            "allwinner,sun8i-h3-system-control",
+        ];
+        if device.is_compatible(&CLOCKS) {
             self.clocks = device.registers(0);
-        } else if device.is_compatible(&["allwinner,sun8i-h3-system-control"]) {
+        } else if device.is_compatible(&SYSTEM_CONTROL) {
             self.system_control = device.registers(0);
+        } else if device.is_compatible(&["allwinner,sun4i-a10-timer"]) {
+            self.timers = device.registers(0).zip(self.interrupt(device));
+        } else if device.is_compatible(&["allwinner,sun4i-a10-emac"]) {
+            self.ethernet = self.ethernet(device, EthernetKind::Sun4i);
         } else if device.is_compatible(&["allwinner,sun8i-h3-emac"]) {
-            self.ethernet = Ethernet::of(device);
+            // Linux Documentation/devicetree/bindings/net/allwinner,sun8i-a83t-emac.yaml: the one on the chip speaks MII.
+            let is_phy_on_chip = device.property("phy-mode") == Some(b"mii\0");
+            self.ethernet = self.ethernet(device, EthernetKind::Sun8i { is_phy_on_chip });
         } else if device.is_compatible(&["allwinner,sun6i-a31-wdt"]) {
             self.watchdog = device.registers(0).map(Watchdog::Sun6i);
         } else if device.is_compatible(&["allwinner,sun4i-a10-wdt"]) {
             self.watchdog = device.registers(0).map(Watchdog::Sun4i);
         }
     }
-}
 
-impl Ethernet {
-    fn of(device: &Device<'_>) -> Option<Self> {
+    /// The first interrupt of a device: a number of the A10's controller, where there is one (Linux
+    /// Documentation/devicetree/bindings/interrupt-controller/allwinner,sun4i-a10-ic.yaml).
+    fn interrupt(&self, device: &Device<'_>) -> Option<(InterruptId, Signal)> {
+        match self.interrupt_controller {
+            Some(_) => Some((InterruptId(device.interrupt_of_one_cell(0)?), Signal::Level)),
+            None => device.interrupt(0).and_then(interrupt),
+        }
+    }
+
+    fn ethernet(&self, device: &Device<'_>, kind: EthernetKind) -> Option<Ethernet> {
         let mac = ["local-mac-address", "mac-address"]
             .into_iter()
             .find_map(|name| device.property(name)?.try_into().ok());
-        Some(Self {
+        Some(Ethernet {
+            kind,
             registers: device.registers(0)?,
-            interrupt: device.interrupt(0).and_then(interrupt),
+            interrupt: self.interrupt(device),
             mac,
-            // Linux Documentation/devicetree/bindings/net/allwinner,sun8i-a83t-emac.yaml: the one on the chip speaks MII.
-            is_phy_on_chip: device.property("phy-mode") == Some(b"mii\0"),
         })
     }
 }

@@ -1,16 +1,22 @@
 //! The network card: the chip's own Ethernet controller.
 
-use crate::machine::{Ethernet, Machine};
+mod emac;
+
+use crate::machine::{Ethernet, EthernetKind, Machine};
 use alloc::{boxed::Box, vec, vec::Vec};
 use core::ptr::NonNull;
+use emac::Emac;
 use embassy_time::{Duration, Timer};
 use landfall::{BoardTask, Card, NetworkDevice};
-use landfall_arch::{boot_log, cache, timer};
-use landfall_bare_metal::irq;
+use landfall_arch::{boot_log, cache};
+use landfall_bare_metal::{irq, timer};
 use landfall_device_tree::Registers;
 use landfall_drivers::{
     dma::DataCache,
-    sun8i_emac::{Events, Sun8iEmac},
+    phy::Events,
+    sun4i_a10,
+    sun4i_emac::Sun4iEmac,
+    sun8i_emac::{EmacError, Sun8iEmac},
     sun8i_h3::{self, Phy},
 };
 use safe_mmio::UniqueMmioPointer;
@@ -27,16 +33,16 @@ static EVENTS: Events = Events::new();
 pub(crate) fn init(machine: &Machine) -> (NetworkDevice, Vec<BoardTask>) {
     match card(machine) {
         Some(card) => (
-            NetworkDevice::Cards(vec![Card::new(card)]),
+            NetworkDevice::Cards(vec![card]),
             vec![Box::pin(watch_link())],
         ),
         None => (NetworkDevice::None, Vec::new()),
     }
 }
 
-fn card(machine: &Machine) -> Option<Sun8iEmac> {
+fn card(machine: &Machine) -> Option<Card> {
     let Some(ethernet) = &machine.devices.ethernet else {
-        boot_log!("the device tree has no Ethernet controller that is known here");
+        boot_log!("the device tree has no Ethernet controller that is known here: no network");
         return None;
     };
     boot_log!("setting up the Ethernet controller");
@@ -45,20 +51,8 @@ fn card(machine: &Machine) -> Option<Sun8iEmac> {
         return None;
     };
     enable(machine, ethernet)?;
-    let registers = pointer(&ethernet.registers)?;
     let mac = ethernet.mac.unwrap_or_else(made_up);
-    let cache = DataCache {
-        clean: cache::clean,
-        discard: cache::discard,
-    };
-    // SAFETY: The device tree says that such a controller's registers are here; `memory` mapped them, and nothing else
-    // on this board has their address.
-    let card = Sun8iEmac::new(
-        unsafe { UniqueMmioPointer::new(registers) },
-        mac,
-        &EVENTS,
-        cache,
-    );
+    let card = controller(ethernet, mac);
     let card = card.map_err(|error| boot_log!("{error}; not used")).ok()?;
     irq::connect(interrupt, || EVENTS.interrupt())
         .map_err(|error| boot_log!("the Ethernet controller: {error}; not used"))
@@ -68,30 +62,63 @@ fn card(machine: &Machine) -> Option<Sun8iEmac> {
         "Ethernet {a:02x}:{b:02x}:{c:02x}:{d:02x}:{e:02x}:{f:02x}, PHY {}",
         card.phy()
     );
-    Some(card)
+    Some(Card::new(card))
 }
 
-/// Gives the controller its clocks.
+fn controller(ethernet: &Ethernet, mac: [u8; 6]) -> Result<Emac, EmacError> {
+    // SAFETY (of both kinds): The device tree says that such a controller's registers are here; `memory` mapped them, and
+    // nothing else on this board has their address.
+    match ethernet.kind {
+        EthernetKind::Sun4i => {
+            let registers = pointer(&ethernet.registers).ok_or(EmacError::Reset)?;
+            // SAFETY: As above.
+            let registers = unsafe { UniqueMmioPointer::new(registers) };
+            Sun4iEmac::new(registers, mac, &EVENTS).map(Emac::Sun4i)
+        }
+        EthernetKind::Sun8i { .. } => {
+            let registers = pointer(&ethernet.registers).ok_or(EmacError::Reset)?;
+            let cache = DataCache {
+                clean: cache::clean,
+                discard: cache::discard,
+            };
+            // SAFETY: As above.
+            let registers = unsafe { UniqueMmioPointer::new(registers) };
+            Sun8iEmac::new(registers, mac, &EVENTS, cache).map(Emac::Sun8i)
+        }
+    }
+}
+
+/// Gives the controller its clocks, and what else its kind needs.
 fn enable(machine: &Machine, ethernet: &Ethernet) -> Option<()> {
     let devices = &machine.devices;
     let (Some(clocks), Some(system)) = (&devices.clocks, &devices.system_control) else {
         boot_log!("the device tree has no clocks for the Ethernet controller; not used");
         return None;
     };
-    let phy = match ethernet.is_phy_on_chip {
-        true => Phy::OnChip(PHY_ADDRESS),
-        false => Phy::Rgmii,
-    };
-    let (clocks, system) = (pointer(clocks)?, pointer(system)?);
-    // SAFETY: The device tree says that such registers are here; `memory` mapped them, and nothing else on this board
-    // has their addresses.
-    let (clocks, system) = unsafe {
-        (
-            UniqueMmioPointer::new(clocks),
-            UniqueMmioPointer::new(system),
-        )
-    };
-    sun8i_h3::enable_ethernet(clocks, system, phy);
+    // SAFETY (of both kinds): The device tree says that such registers are here; `memory` mapped them, and nothing else
+    // on this board has their addresses.
+    match ethernet.kind {
+        EthernetKind::Sun4i => {
+            let (clocks, system) = (pointer(clocks)?, pointer(system)?);
+            // SAFETY: As above.
+            let clocks = unsafe { UniqueMmioPointer::new(clocks) };
+            // SAFETY: As above.
+            let system = unsafe { UniqueMmioPointer::new(system) };
+            sun4i_a10::enable_ethernet(clocks, system);
+        }
+        EthernetKind::Sun8i { is_phy_on_chip } => {
+            let phy = match is_phy_on_chip {
+                true => Phy::OnChip(PHY_ADDRESS),
+                false => Phy::Rgmii,
+            };
+            let (clocks, system) = (pointer(clocks)?, pointer(system)?);
+            // SAFETY: As above.
+            let clocks = unsafe { UniqueMmioPointer::new(clocks) };
+            // SAFETY: As above.
+            let system = unsafe { UniqueMmioPointer::new(system) };
+            sun8i_h3::enable_ethernet(clocks, system, phy);
+        }
+    }
     Some(())
 }
 
@@ -109,9 +136,24 @@ fn made_up() -> [u8; 6] {
     [0x02, a, b, c, d, e]
 }
 
+/// Has the driver look at the link; says so once where there is none for long, and how many frames were broken each time
+/// their number has doubled.
 async fn watch_link() {
+    /// How many looks a PHY may take to find its partner.
+    const PATIENCE: u32 = 5;
+    let (mut looks, mut had_link, mut told) = (0, false, 0);
     loop {
         EVENTS.look_at_link();
         Timer::after(LOOK_AT_LINK).await;
+        looks = PATIENCE.min(looks) + 1;
+        had_link |= EVENTS.has_link();
+        if looks == PATIENCE && !had_link {
+            boot_log!("Ethernet has no link: is the cable plugged in?");
+        }
+        let dropped = EVENTS.dropped();
+        if dropped / 2 >= told && dropped > told {
+            boot_log!("Ethernet: {dropped} broken frames were dropped so far");
+            told = dropped;
+        }
     }
 }

@@ -1,5 +1,5 @@
 //! Virtio devices behind the memory-mapped transport (OASIS virtio 1.2, 4.2), which is that of the `virtio-drivers` crate;
-//! queues are our own ([`queue`]).
+//! queues are our own (`queue`).
 //!
 //! A board probes each slot of its device tree: [`probe`] names what is there, and the board makes
 //! the driver for it.

@@ -5,7 +5,7 @@
 //! without, and segments of TCP travel put together to frames of up to 64 KiB: what a frame costs at the host hardly depends
 //! on its length.
 //!
-//! [`receive`] and [`transmit`] are the two queues. The device is told of frames to send once the stack comes to rest, by
+//! `receive` and `transmit` are the two queues. The device is told of frames to send once the stack comes to rest, by
 //! [`Doorbell`], which is a task of its own.
 
 mod receive;

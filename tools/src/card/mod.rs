@@ -1,9 +1,10 @@
 //! SD cards for Allwinner boards: what U-Boot finds on them.
 //!
-//! [`models`] is the table of boards, [`u_boot`] fetches Debian's U-Boot for one, [`script`] makes what U-Boot runs, and
+//! [`models`] is the table of boards, [`u_boot`] fetches Debian's U-Boot for one ([`device_tree`] what QEMU takes instead), [`script`] makes what U-Boot runs, and
 //! [`Card`] puts it all together: U-Boot at 8 KiB, where the chip's boot ROM looks for it, and a FAT partition with the
 //! rest. The same parts give the same bytes. [`xen`] makes cards on which the app is a guest of Xen.
 
+pub(crate) mod device_tree;
 mod dom0;
 pub(crate) mod models;
 mod script;

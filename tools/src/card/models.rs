@@ -9,26 +9,55 @@ pub(crate) struct Model {
     pub(crate) name: &'static str,
     /// Its folder in Debian's package of U-Boot.
     pub(crate) u_boot: &'static str,
+    /// How QEMU plays it.
+    pub(crate) emulation: Option<Emulation>,
 }
 
-/// All with an H3 (or H2+) whose Ethernet is driven. Debian has U-Boot for these.
-const MODELS: [Model; 3] = [
+/// How QEMU plays a board.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Emulation {
+    /// From the card, through U-Boot.
+    Card,
+    /// By the image itself with a device tree of Debian's: QEMU 7.2 does not start this board from a card.
+    Image {
+        /// The device tree's name.
+        device_tree: &'static str,
+    },
+}
+
+/// All whose Ethernet is driven: with an H3 (or H2+), and with an A10. Debian has U-Boot for these.
+const MODELS: [Model; 4] = [
     Model {
         name: "orangepi-plus",
         u_boot: "orangepi_plus",
+        emulation: Some(Emulation::Card),
     },
     Model {
         name: "nanopi-neo",
         u_boot: "nanopi_neo",
+        emulation: Some(Emulation::Card),
     },
     Model {
         name: "orangepi-zero",
         u_boot: "orangepi_zero",
+        emulation: None,
+    },
+    Model {
+        name: "cubieboard",
+        u_boot: "Cubieboard",
+        emulation: Some(Emulation::Image {
+            device_tree: "sun4i-a10-cubieboard.dtb",
+        }),
     },
 ];
 
 /// The one whose U-Boot starts on QEMU's `orangepi-pc`.
 pub(crate) const EMULATED: Model = MODELS[0];
+
+/// All that QEMU plays.
+pub(crate) fn emulated() -> impl Iterator<Item = Model> {
+    MODELS.into_iter().filter(|model| model.emulation.is_some())
+}
 
 /// A name that no model has.
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
@@ -64,5 +93,11 @@ mod tests {
         assert_eq!("orangepi-plus".parse(), Ok(EMULATED));
         let error = "orangepi".parse::<Model>().expect_err("none of that name");
         assert!(error.to_string().contains("nanopi-neo"), "{error}");
+    }
+
+    #[test]
+    fn qemu_plays_one_of_each_chip() {
+        let names: Vec<&str> = emulated().map(|model| model.name).collect();
+        assert_eq!(names, ["orangepi-plus", "cubieboard"]);
     }
 }

@@ -240,6 +240,7 @@ mod tests {
             name: board.to_owned(),
             summary: String::new(),
             target: Some("aarch64-unknown-none".to_owned()),
+            target_cpu: None,
             feature: None,
             loader,
         };

@@ -11,6 +11,7 @@ use super::build::{self, Image};
 use super::{run_card, run_xen};
 use crate::arguments::{self, Next};
 use crate::capture::Capture;
+use crate::card::models::Model;
 use crate::cargo::Compilers;
 use crate::console::Console;
 use crate::guest::{Answer, Guest};
@@ -26,7 +27,8 @@ use crate::xl::Bridge;
 /// On board `unix` the app is a process of this machine. On `virt` and `virt-armv7` it is a bare-metal image in
 /// QEMU, whose console you see; addresses in a backtrace are shown with function, file and line. On `xenvm` and
 /// `cubieboard2` it is a guest of the Xen lab (`cargo landfall lab xen`), which is brought up where it is not, and
-/// taken down again. On `sunxi` QEMU's Orange Pi PC starts it from an SD card, through U-Boot.
+/// taken down again. On `sunxi` QEMU's Orange Pi PC starts it from an SD card, through U-Boot, or (--machine cubieboard)
+/// QEMU's Cubieboard starts it without a card, for QEMU 7.2 does not start this machine from one.
 /// Ctrl-C ends it. When the guest fails, so does this command, with the guest's exit code and its last words.
 #[derive(Debug, clap::Args)]
 #[command(after_help = "Examples:\n  \
@@ -39,6 +41,7 @@ use crate::xl::Bridge;
     cargo landfall run 2048 --board cubieboard2 --host arm64   the 32-bit guest on a 64-bit Xen\n  \
     cargo landfall run 2048 --board cubieboard2 --card       all that is on its SD card, from U-Boot on\n  \
     cargo landfall run 2048 --board sunxi                    an Allwinner H3, from an SD card\n  \
+    cargo landfall run 2048 --board sunxi --machine cubieboard   an Allwinner A10\n  \
     cargo landfall run hello --board virt --port 0           on any free port\n  \
     cargo landfall run hello --board virt --memory 8M -- log=info,net=debug\n  \
     cargo landfall run hello --board virt --tap tap0 -- ip=10.0.0.2/24 gateway=10.0.0.1\n  \
@@ -131,6 +134,9 @@ pub(crate) fn given<const COUNT: usize>(
 /// The option of machines that a process has, too.
 pub(super) const TAP: &str = "--tap";
 
+/// The option of board `sunxi` alone.
+pub(super) const MACHINE: &str = "--machine";
+
 /// What only a machine has.
 #[derive(Debug, clap::Args)]
 #[command(next_help_heading = "Options for boards that are machines")]
@@ -151,6 +157,9 @@ pub(super) struct MachineOptions {
     /// Enter the guest at EL2 (HYP mode), where hypervisors run
     #[arg(long)]
     virtualization: bool,
+    /// Of board sunxi, the machine: orangepi-plus or cubieboard [default: orangepi-plus]
+    #[arg(long = "machine", value_name = "NAME")]
+    pub(super) model: Option<Model>,
     /// Let the image log by defmt: without the texts of lines, which are read here from its ELF file
     #[arg(long)]
     pub(super) defmt: bool,
@@ -165,6 +174,7 @@ impl MachineOptions {
             (self.gic.is_some(), "--gic"),
             (self.cpu.is_some(), "--cpu"),
             (self.virtualization, "--virtualization"),
+            (self.model.is_some(), MACHINE),
             (self.defmt, "--defmt"),
         ])
     }
@@ -209,6 +219,7 @@ pub(super) fn build_to_run(
     options: &Options,
 ) -> Result<(Image, u16)> {
     // Before the build: a mistake in the options should not cost its time. Whoever asks for help needs no port.
+    options.refuse_model()?;
     let port = match options.asks_for_help() {
         true => GUEST_PORT,
         false => options.free_port(board.target.is_none())?,
@@ -233,6 +244,15 @@ impl Options {
     /// Adds boot arguments to those that were given as options.
     pub(crate) fn add_arguments(&mut self, arguments: Vec<String>) {
         self.arguments.extend(arguments);
+    }
+
+    /// Refuses `--machine`, which board `sunxi` alone has.
+    pub(super) fn refuse_model(&self) -> Result<()> {
+        ensure!(
+            self.machine.model.is_none(),
+            "{MACHINE} is for board sunxi: add --board sunxi"
+        );
+        Ok(())
     }
 
     fn asks_for_help(&self) -> bool {

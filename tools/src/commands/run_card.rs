@@ -1,5 +1,5 @@
-//! `cargo landfall run` on boards that start from an SD card: QEMU's Orange Pi PC, from reset through U-Boot; and for a
-//! card with Xen, QEMU's `virt` with a Cortex-A7.
+//! `cargo landfall run` on boards that start from an SD card: QEMU's Orange Pi PC, from reset through U-Boot, or its
+//! Cubieboard, by the image itself; and for a card with Xen, QEMU's `virt` with a Cortex-A7.
 
 use std::net::SocketAddrV4;
 use std::path::Path;
@@ -7,26 +7,26 @@ use std::process::ExitCode;
 
 use anyhow::{Context, Result, bail, ensure};
 
-use super::run::{Options, TAP, local};
+use super::run::{MACHINE, Options, TAP, local};
 use super::{build, image};
 use crate::arguments::{self, Next};
-use crate::card::models::EMULATED;
+use crate::card::models::{EMULATED, Emulation, emulated};
 use crate::card::xen::{self, Settings};
-use crate::card::{Card, u_boot};
+use crate::card::{Card, device_tree, u_boot};
 use crate::cargo::Compilers;
 use crate::console::Console;
 use crate::guest::{Answer, Guest};
 use crate::lab::forward;
 use crate::process::supervised;
-use crate::qemu::{CardMachine, Network, XenCardMachine};
+use crate::qemu::{CardMachine, Network, Start, XenCardMachine};
 use crate::qmp::Qmp;
 use crate::registry::{App, Board, Workspace};
 use crate::setup::programs;
 
 /// The options of machines that have a meaning here.
-const OPTIONS: [&str; 2] = [TAP, "--defmt"];
+const OPTIONS: [&str; 3] = [TAP, "--defmt", MACHINE];
 
-/// Builds an app, puts it on a card, starts the machine with it and shows its console until it ends.
+/// Builds an app, puts it on a card where its machine starts from one, starts the machine with it and shows its console until it ends.
 pub(super) fn run(
     workspace: &Workspace,
     app: &App,
@@ -34,8 +34,17 @@ pub(super) fn run(
     options: &Options,
 ) -> Result<ExitCode> {
     if let Some(name) = options.machine.given().find(|name| !OPTIONS.contains(name)) {
-        bail!("{name} is for board virt: the machine of this card is an Orange Pi PC");
+        bail!("{name} is for board virt: a machine of board sunxi is as it is");
     }
+    let model = options.machine.model.unwrap_or(EMULATED);
+    let Some(emulation) = model.emulation else {
+        let known: Vec<&str> = emulated().map(|model| model.name).collect();
+        bail!(
+            "QEMU plays no {}; it plays {}. For a card: cargo landfall image",
+            model.name,
+            known.join(" and ")
+        );
+    };
     let port = options.free_port(false)?;
     let qemu = programs::QEMU_32.get()?;
     let folder = build::images_folder(workspace, board);
@@ -44,23 +53,28 @@ pub(super) fn run(
     if arguments::check(&image.path, &options.arguments)? == Next::End {
         return Ok(ExitCode::SUCCESS);
     }
-    let bytes = std::fs::read(&image.path)?;
-    let card = Card::new(
-        u_boot::sunxi(EMULATED.u_boot, None)?,
-        &app.name,
-        bytes,
-        &options.arguments,
-    );
-    // The machine may write to it: nobody else's copy.
+    // The machine may write to its card: nobody else's copy.
     let place = tempfile::tempdir()?;
-    let path = place.path().join("sd.img");
-    card.write(&path)?;
+    let start = match emulation {
+        Emulation::Card => {
+            let u_boot = u_boot::sunxi(model.u_boot, None)?;
+            let bytes = std::fs::read(&image.path)?;
+            let path = place.path().join("sd.img");
+            Card::new(u_boot, &app.name, bytes, &options.arguments).write(&path)?;
+            Start::Card(path)
+        }
+        Emulation::Image { device_tree } => Start::Image {
+            image: image.path,
+            device_tree: device_tree::get(device_tree, None)?,
+            arguments: options.arguments.clone(),
+        },
+    };
     let (network, answer) = match &options.machine.tap {
         Some(name) => (Network::Tap { name: name.clone() }, Answer::OnConsole),
         None => (options.user_network(port), Answer::At(local(port))),
     };
     let machine = CardMachine {
-        card: path,
+        start,
         network,
         trace: options.trace.clone(),
     };

@@ -31,6 +31,7 @@ pub(crate) fn run(arguments: Arguments) -> Result<ExitCode> {
         !arguments.options.machine.defmt,
         "--defmt is for builds, and this file is built already"
     );
+    arguments.options.refuse_model()?;
     let image = image(std::path::absolute(&arguments.file)?)?;
     let mut options = arguments.options;
     options.add_arguments(arguments.words);

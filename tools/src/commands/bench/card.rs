@@ -24,7 +24,7 @@ use crate::guest::Guest;
 use crate::http;
 use crate::network::{GUEST, GUEST_ARGUMENTS, Namespace, TAP};
 use crate::process::{self, supervised};
-use crate::qemu::{CardMachine, GUEST_PORT, Network};
+use crate::qemu::{CardMachine, GUEST_PORT, Network, Start};
 use crate::qmp::Qmp;
 use crate::registry::{App, Board, Workspace};
 use crate::setup::programs;
@@ -85,7 +85,7 @@ impl Server for Machine {
     fn command(&self, namespace: &Namespace) -> Result<Command> {
         namespace.know(MAC)?;
         let machine = CardMachine {
-            card: self.0.clone(),
+            start: Start::Card(self.0.clone()),
             network: Network::Tap {
                 name: TAP.to_owned(),
             },
@@ -134,7 +134,7 @@ fn boot(column: &mut Column<'_>, card: &Path, effort: Effort) -> Result<()> {
 fn start(card: &Path) -> Result<Times> {
     let port = reserve(Ipv4Addr::LOCALHOST, 0, "--port PORT")?;
     let machine = CardMachine {
-        card: card.to_path_buf(),
+        start: Start::Card(card.to_path_buf()),
         network: Network::User {
             host_port: port,
             guest_port: GUEST_PORT,

@@ -9,8 +9,8 @@ use anyhow::{Context, Result, ensure};
 use super::count::Count;
 use super::xen::{self, Host};
 use super::{Outcome, Step};
-use crate::card::models::EMULATED;
-use crate::card::{u_boot, xen as card_xen};
+use crate::card::models::{Emulation, emulated};
+use crate::card::{device_tree, u_boot, xen as card_xen};
 use crate::cargo::{Compilers, Pages, executables, message_format};
 use crate::commands::build;
 use crate::process::{self, ChildGuard};
@@ -19,6 +19,9 @@ use crate::setup::{components, debian, programs, sshd, wasm, xen_headers};
 
 /// The package of the tests that start images.
 const GUEST_TESTS: &str = "landfall-tests";
+
+/// The package that picks a board.
+const BOARDS: &str = "landfall-board";
 
 /// The package of the page.
 const PAGE: &str = "page-2048";
@@ -78,7 +81,14 @@ impl Bench {
         ])?;
         sshd::get()?;
         xen_headers::get()?;
-        u_boot::sunxi(EMULATED.u_boot, None)?;
+        for model in emulated() {
+            match model.emulation {
+                Some(Emulation::Image { device_tree }) => {
+                    drop(device_tree::get(device_tree, None)?)
+                }
+                _ => drop(u_boot::sunxi(model.u_boot, None)?),
+            }
+        }
         u_boot::qemu()?;
         card_xen::Parts::get(None)?;
         self.compilers.get(wasm::TARGET)?;
@@ -125,11 +135,18 @@ impl Bench {
             .collect();
         let mut count = Count::default();
         for target in self.targets()? {
-            self.clippy(&target, &programs)?;
+            self.clippy(&target, &programs, None)?;
             count += Count::ONE;
         }
+        // Boards that are not their target's default.
+        for board in self.workspace.boards()? {
+            if let (Some(target), Some(feature)) = (&board.target, &board.feature) {
+                self.clippy(target, &[BOARDS.to_owned()], Some(feature))?;
+                count += Count::ONE;
+            }
+        }
         if self.workspace.has_package(PAGE) {
-            self.clippy(wasm::TARGET, &[PAGE.to_owned()])?;
+            self.clippy(wasm::TARGET, &[PAGE.to_owned()], None)?;
             count += Count::ONE;
         }
         Ok(Outcome::Ran(count))
@@ -137,14 +154,16 @@ impl Bench {
 
     /// Lints `packages` for `target`. The user's clippy is of one piece with the user's compiler; where
     /// Debian's compiler is used, so must its clippy, which is started as `cargo clippy` starts its own.
-    fn clippy(&mut self, target: &str, packages: &[String]) -> Result<()> {
-        eprintln!("clippy: {} for {target}", packages.join(", "));
+    fn clippy(&mut self, target: &str, packages: &[String], feature: Option<&str>) -> Result<()> {
+        let what = feature.map_or_else(|| packages.join(", "), |board| format!("board {board}"));
+        eprintln!("clippy: {what} for {target}");
         let debians = self.compilers.get(target)?.is_debians();
         let subcommand = if debians { "check" } else { "clippy" };
         let mut command = self
             .compilers
             .command(&[subcommand], Some(target), Pages::Needed)?;
         command.args(packages.iter().flat_map(|package| ["--package", package]));
+        command.args(feature.iter().flat_map(|feature| ["--features", feature]));
         command.arg(message_format());
         if debians {
             command.env("RUSTC_WORKSPACE_WRAPPER", debian::clippy_driver()?);
@@ -167,7 +186,6 @@ impl Bench {
         if let Some(headers) = xen_headers::find() {
             command.env("LANDFALL_XEN_HEADERS", headers);
         }
-        command.env("LANDFALL_U_BOOT", u_boot::qemu()?);
         self.filter(&mut command);
         Ok(Outcome::Ran(tests(command)?))
     }

@@ -267,6 +267,7 @@ mod tests {
             name: "a".to_owned(),
             summary: String::new(),
             target: target.map(str::to_owned),
+            target_cpu: None,
             feature: None,
             loader: Some(Loader::Xl),
         }

@@ -111,6 +111,7 @@ mod tests {
             name: "xenvm".to_owned(),
             summary: String::new(),
             target: Some("aarch64-unknown-none".to_owned()),
+            target_cpu: None,
             feature: None,
             loader: Some(Loader::Xl),
         };
