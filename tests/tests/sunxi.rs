@@ -453,8 +453,8 @@ fn mistakes_are_named_before_anything_is_built() {
     refuse(&run, "--memory is for board virt");
     let run = ["run", "hello", "--board", "sunxi", "--machine"];
     refuse(
-        &[&run[..], &["nanopi-neo"]].concat(),
-        "QEMU plays no nanopi-neo",
+        &[&run[..], &["orangepi-zero"]].concat(),
+        "QEMU plays no orangepi-zero",
     );
     let run = ["run", "hello", "--board", "virt", "--machine", A10];
     refuse(&run, "--machine is for board sunxi");

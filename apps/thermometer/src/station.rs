@@ -218,7 +218,7 @@ mod tests {
         let json: serde_json::Value = serde_json::from_str(&json).expect("JSON");
         let expected = r#"{"board":"test","source":"simulated","interval_ms":5000,"capacity":360,
             "uptime_ms":11000,"read":3,"failed":2,"readings":[
-            {"uptime_ms":0,"celsius":20.5},
+            {"uptime_ms":0,"celsius":20.500},
             {"uptime_ms":5000,"celsius":null,"error":"the sensor does not answer"},
             {"uptime_ms":10000,"celsius":null,"error":"the I2C bus does not work"}]}"#;
         let expected: serde_json::Value = serde_json::from_str(expected).expect("JSON");
