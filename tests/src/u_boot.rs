@@ -55,6 +55,11 @@ impl Prompt {
         self.read_to(end)
     }
 
+    /// Returns so many bytes from `address` on, which may be a variable.
+    pub fn memory(&mut self, address: &str, length: usize) -> Vec<u8> {
+        bytes_in(&self.run(&format!("md.b {address} {length:#x}")))
+    }
+
     fn read_to(&mut self, end: &str) -> String {
         let mut said = Vec::new();
         while !said.ends_with(end.as_bytes()) {
@@ -66,4 +71,17 @@ impl Prompt {
         }
         String::from_utf8_lossy(&said).replace('\r', "")
     }
+}
+
+/// The bytes in lines of U-Boot's `md.b`.
+fn bytes_in(said: &str) -> Vec<u8> {
+    let line = |line: &str| -> Option<Vec<u8>> {
+        let (address, rest) = line.split_once(": ")?;
+        u32::from_str_radix(address.trim(), 16).ok()?;
+        let words = rest.get(..16 * 3 - 1)?.split(' ');
+        words
+            .map(|byte| u8::from_str_radix(byte, 16).ok())
+            .collect()
+    };
+    said.lines().filter_map(line).flatten().collect()
 }

@@ -9,7 +9,7 @@ use landfall_tests::dnsmasq::Ipv6;
 use landfall_tests::guest::words_of;
 use landfall_tests::http::{get, info};
 use landfall_tests::network::{TAP, ping};
-use landfall_tests::{Connection, Dnsmasq, Guest, Lab, Namespace, Qmp, skip};
+use landfall_tests::{Connection, Dnsmasq, Guest, Lab, Namespace, Prompt, Qmp, skip};
 
 /// The machines, as the tool calls them, and their CPUs.
 const H3: &str = "orangepi-plus";
@@ -315,6 +315,47 @@ fn what_a_device_tree_lacks_is_said_and_what_follows() {
             guest.wait_for_line(sentence);
         }
     }
+}
+
+/// An A20 has EMAC and another controller at the same pins, and device trees name the other. U-Boot makes such a tree of an
+/// A10's, which has EMAC at the same address. (The pins are not there in QEMU.)
+#[test]
+fn the_other_controllers_pins_are_taken() {
+    let Some(lab) = Lab::open() else { return };
+    let Some(u_boot) = std::env::var_os("LANDFALL_U_BOOT") else {
+        return skip("there is no U-Boot; `cargo landfall test` fetches it");
+    };
+    let folder = lab.folder();
+    let path = folder.path().join("tree.dtb");
+    std::fs::write(&path, a10_tree(&lab)).expect("the folder is ours");
+    let place = format!(
+        "loader,file={},addr=0x43000000,force-raw=on",
+        path.display()
+    );
+    let u_boot = u_boot.to_string_lossy();
+    let machine = ["-M", "virt,highmem=off", "-cpu", "cortex-a7", "-m", "1G"];
+    let words = ["-bios", &u_boot, "-nic", "none", "-device", &place];
+    let mut prompt = Prompt::start(&lab, &folder, &[&machine[..], &words].concat());
+    for line in [
+        "fdt addr 0x43000000",
+        "fdt resize 4096",
+        "fdt set /soc/ethernet@1c0b000 status disabled",
+        "fdt mknod /soc ethernet@1c50000",
+        "fdt set /soc/ethernet@1c50000 compatible allwinner,sun7i-a20-gmac",
+        "fdt set /soc/ethernet@1c50000 reg <0x01c50000 0x10000>",
+        "fdt set /soc/ethernet@1c50000 phy-mode mii",
+        "fdt set /soc/ethernet@1c50000 local-mac-address [02 00 00 00 00 09]",
+    ] {
+        let said = prompt.run(line);
+        assert!(!said.contains("libfdt") && !said.contains("rror"), "{said}");
+    }
+    std::fs::write(&path, prompt.memory("0x43000000", 0x10000)).expect("the folder is ours");
+    let mut guest = a10(&lab, "hello", &path, &["-nic", "user"]);
+    guest.wait_for_line("boot: taking the pins of GMAC");
+    guest.wait_for_line("boot: Ethernet 02:00:00:00:00:09, PHY ");
+    guest.wait_for_line("(DHCP)");
+    guest.wait_for_line("listening on TCP port 8080");
+    guest.assert_well();
 }
 
 /// The A10's counter begins anew each 179 s, and nothing else keeps the time: it goes on without a jump. (That none is

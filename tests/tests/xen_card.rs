@@ -270,7 +270,7 @@ fn u_boot_tells_xen_in_the_boards_tree_where_dom0_is() {
         let said = prompt.run("run bootcmd");
         let complaint = "Landfall: cannot load xen: write the card again";
         assert!(said.contains(complaint), "{said}");
-        let tree = bytes_in(&prompt.run("md.b ${tree_at} 0x10000"));
+        let tree = prompt.memory("${tree_at}", 0x10000);
         let tree = Fdt::new_unaligned(&tree).expect("a device tree");
         let name = text_of(&tree, "/", "model").expect("a model");
         assert!(name.starts_with(model), "{name}");
@@ -332,19 +332,6 @@ fn check_tree(tree: &Tree<'_>, linux: usize, initramfs: usize) {
             .all(|it| ram.contains(&it.start) && ram.contains(&it.end))
     );
     assert!(places[0].end <= places[1].start, "{places:x?}");
-}
-
-/// The bytes in lines of U-Boot's `md.b`.
-fn bytes_in(said: &str) -> Vec<u8> {
-    let line = |line: &str| -> Option<Vec<u8>> {
-        let (address, rest) = line.split_once(": ")?;
-        u32::from_str_radix(address.trim(), 16).ok()?;
-        let words = rest.get(..16 * 3 - 1)?.split(' ');
-        words
-            .map(|byte| u8::from_str_radix(byte, 16).ok())
-            .collect()
-    };
-    said.lines().filter_map(line).flatten().collect()
 }
 
 #[test]

@@ -7,7 +7,7 @@ use embedded_hal::digital::{OutputPin, PinState};
 use landfall::Led;
 use landfall_arch::boot_log;
 use landfall_device_tree::{Device, DeviceTree};
-use landfall_drivers::sunxi_pio::{self, Output, PinNumber, Pio};
+use landfall_drivers::sunxi_pio::{self, Output, PinNumber, Pio, Pull};
 use safe_mmio::UniqueMmioPointer;
 
 /// The controllers of the ports from PA on.
@@ -65,6 +65,22 @@ impl Gpio {
             self.first = Some(pio);
         }
         self.all.push((phandle, pio));
+    }
+
+    /// Connects an A20's pins for Ethernet to its EMAC (A20 User Manual 1.4, "Multiplexing Pin": PA0 to PA16).
+    pub(crate) fn connect_emac(&self) {
+        /// The column of the table.
+        const EMAC: u8 = 2;
+        let Some(pio) = self.first else {
+            return boot_log!("there is no port controller; the pins are as they were");
+        };
+        let pins = (0..=16).map(|pin| PinNumber { port: 0, pin });
+        let connected = pins
+            .into_iter()
+            .try_for_each(|pin| pio.connect(pin, EMAC, Pull::None));
+        if let Err(error) = connected {
+            boot_log!("the pins for Ethernet: {error}; they are as they were");
+        }
     }
 
     /// Makes outputs of the LEDs' pins, dark where the device tree does not say otherwise; lights that which says that

@@ -61,9 +61,10 @@ pub fn start(device_tree: usize, app: App) -> ! {
         boot_log!("boot arguments: {error}; going on without");
         ""
     });
-    let (network, mut tasks) = net::init(&machine);
+    let gpio = gpio::init(&tree);
+    let (network, mut tasks) = net::init(&machine, &gpio);
     watchdog::start(machine.devices.watchdog.as_ref());
-    let (peripherals, more) = peripherals::init(&tree, arguments);
+    let (peripherals, more) = peripherals::init(&tree, &gpio, arguments);
     tasks.extend(more);
     let devices = Devices {
         arguments: String::from(arguments),

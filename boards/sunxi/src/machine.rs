@@ -35,6 +35,8 @@ pub(crate) struct Devices {
     /// The system control.
     pub(crate) system_control: Option<Registers>,
     pub(crate) ethernet: Option<Ethernet>,
+    /// An A20's other Ethernet controller, if it is wired by MII: its address.
+    gmac: Option<Option<[u8; 6]>>,
     pub(crate) watchdog: Option<Watchdog>,
 }
 
@@ -50,7 +52,10 @@ pub(crate) struct Ethernet {
 #[derive(Clone, Copy)]
 pub(crate) enum EthernetKind {
     /// The A10's and A20's EMAC.
-    Sun4i,
+    Sun4i {
+        /// Its pins are connected to the other controller, GMAC.
+        takes_pins: bool,
+    },
     /// The H3's EMAC.
     Sun8i {
         /// Its PHY is the one on the chip, and not one by RGMII.
@@ -77,6 +82,9 @@ impl Machine {
         // First of all, for by it the interrupts of all others are read.
         tree.for_each_device(|device| devices.add_interrupt_controller(&device))?;
         let mut core = Core::read(words, |device| devices.add(device))?;
+        if devices.ethernet.is_none() {
+            tree.for_each_disabled_device(|device| devices.add_instead_of_gmac(&device))?;
+        }
         let timer = match (core.timer, &devices.timers) {
             (Some(_), _) => Some(Timer::Generic),
             (None, Some((registers, interrupt))) => {
@@ -137,8 +145,11 @@ impl Devices {
             self.system_control = device.registers(0);
         } else if device.is_compatible(&["allwinner,sun4i-a10-timer"]) {
             self.timers = device.registers(0).zip(self.interrupt(device));
-        } else if device.is_compatible(&["allwinner,sun4i-a10-emac"]) {
-            self.ethernet = self.ethernet(device, EthernetKind::Sun4i);
+        } else if device.is_compatible(&EMAC) {
+            self.ethernet = self.ethernet(device, EthernetKind::Sun4i { takes_pins: false });
+        } else if device.is_compatible(&["allwinner,sun7i-a20-gmac"]) {
+            let is_mii = device.property("phy-mode") == Some(b"mii\0");
+            self.gmac = is_mii.then(|| mac(device));
         } else if device.is_compatible(&["allwinner,sun8i-h3-emac"]) {
             // Linux Documentation/devicetree/bindings/net/allwinner,sun8i-a83t-emac.yaml: the one on the chip speaks MII.
             let is_phy_on_chip = device.property("phy-mode") == Some(b"mii\0");
@@ -147,6 +158,18 @@ impl Devices {
             self.watchdog = device.registers(0).map(Watchdog::Sun6i);
         } else if device.is_compatible(&["allwinner,sun4i-a10-wdt"]) {
             self.watchdog = device.registers(0).map(Watchdog::Sun4i);
+        }
+    }
+
+    /// An A20 has both controllers at the same pins, and its maker's device tree prefers GMAC. By MII, EMAC speaks to the same
+    /// PHY as well.
+    fn add_instead_of_gmac(&mut self, device: &Device<'_>) {
+        if let Some(mac) = self.gmac.filter(|_| device.is_compatible(&EMAC)) {
+            let kind = EthernetKind::Sun4i { takes_pins: true };
+            self.ethernet = self.ethernet(device, kind);
+            if let Some(ethernet) = &mut self.ethernet {
+                ethernet.mac = mac;
+            }
         }
     }
 
@@ -160,14 +183,21 @@ impl Devices {
     }
 
     fn ethernet(&self, device: &Device<'_>, kind: EthernetKind) -> Option<Ethernet> {
-        let mac = ["local-mac-address", "mac-address"]
-            .into_iter()
-            .find_map(|name| device.property(name)?.try_into().ok());
         Some(Ethernet {
             kind,
             registers: device.registers(0)?,
             interrupt: self.interrupt(device),
-            mac,
+            mac: mac(device),
         })
     }
+}
+
+const EMAC: [&str; 1] = ["allwinner,sun4i-a10-emac"];
+
+/// The hardware address that U-Boot passes on (Linux Documentation/devicetree/bindings/net/ethernet-controller.yaml).
+fn mac(device: &Device<'_>) -> Option<[u8; 6]> {
+    let names = ["local-mac-address", "mac-address"];
+    names
+        .into_iter()
+        .find_map(|name| device.property(name)?.try_into().ok())
 }

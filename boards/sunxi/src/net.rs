@@ -2,6 +2,7 @@
 
 mod emac;
 
+use crate::gpio::Gpio;
 use crate::machine::{Ethernet, EthernetKind, Machine};
 use alloc::{boxed::Box, vec, vec::Vec};
 use core::ptr::NonNull;
@@ -30,8 +31,8 @@ const PHY_ADDRESS: u8 = 1;
 static EVENTS: Events = Events::new();
 
 /// Sets up the network card; returns it, and the task that looks at its link.
-pub(crate) fn init(machine: &Machine) -> (NetworkDevice, Vec<BoardTask>) {
-    match card(machine) {
+pub(crate) fn init(machine: &Machine, gpio: &Gpio) -> (NetworkDevice, Vec<BoardTask>) {
+    match card(machine, gpio) {
         Some(card) => (
             NetworkDevice::Cards(vec![card]),
             vec![Box::pin(watch_link())],
@@ -40,7 +41,7 @@ pub(crate) fn init(machine: &Machine) -> (NetworkDevice, Vec<BoardTask>) {
     }
 }
 
-fn card(machine: &Machine) -> Option<Card> {
+fn card(machine: &Machine, gpio: &Gpio) -> Option<Card> {
     let Some(ethernet) = &machine.devices.ethernet else {
         boot_log!("the device tree has no Ethernet controller that is known here: no network");
         return None;
@@ -50,7 +51,7 @@ fn card(machine: &Machine) -> Option<Card> {
         boot_log!("the Ethernet controller has no interrupt in the device tree; not used");
         return None;
     };
-    enable(machine, ethernet)?;
+    enable(machine, ethernet, gpio)?;
     let mac = ethernet.mac.unwrap_or_else(made_up);
     let card = controller(ethernet, mac);
     let card = card.map_err(|error| boot_log!("{error}; not used")).ok()?;
@@ -69,7 +70,7 @@ fn controller(ethernet: &Ethernet, mac: [u8; 6]) -> Result<Emac, EmacError> {
     // SAFETY (of both kinds): The device tree says that such a controller's registers are here; `memory` mapped them, and
     // nothing else on this board has their address.
     match ethernet.kind {
-        EthernetKind::Sun4i => {
+        EthernetKind::Sun4i { .. } => {
             let registers = pointer(&ethernet.registers).ok_or(EmacError::Reset)?;
             // SAFETY: As above.
             let registers = unsafe { UniqueMmioPointer::new(registers) };
@@ -89,7 +90,7 @@ fn controller(ethernet: &Ethernet, mac: [u8; 6]) -> Result<Emac, EmacError> {
 }
 
 /// Gives the controller its clocks, and what else its kind needs.
-fn enable(machine: &Machine, ethernet: &Ethernet) -> Option<()> {
+fn enable(machine: &Machine, ethernet: &Ethernet, gpio: &Gpio) -> Option<()> {
     let devices = &machine.devices;
     let (Some(clocks), Some(system)) = (&devices.clocks, &devices.system_control) else {
         boot_log!("the device tree has no clocks for the Ethernet controller; not used");
@@ -98,7 +99,11 @@ fn enable(machine: &Machine, ethernet: &Ethernet) -> Option<()> {
     // SAFETY (of both kinds): The device tree says that such registers are here; `memory` mapped them, and nothing else
     // on this board has their addresses.
     match ethernet.kind {
-        EthernetKind::Sun4i => {
+        EthernetKind::Sun4i { takes_pins } => {
+            if takes_pins {
+                boot_log!("taking the pins of GMAC, by which the PHY is wired, for EMAC");
+                gpio.connect_emac();
+            }
             let (clocks, system) = (pointer(clocks)?, pointer(system)?);
             // SAFETY: As above.
             let clocks = unsafe { UniqueMmioPointer::new(clocks) };

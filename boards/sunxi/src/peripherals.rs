@@ -1,6 +1,9 @@
 //! What apps and the board itself get of pins (`gpio`), I2C buses (`i2c`) and the power management chip (`pmic`).
 
-use crate::{gpio, i2c, pmic, power};
+use crate::{
+    gpio::{self, Gpio},
+    i2c, pmic, power,
+};
 use alloc::vec::Vec;
 use landfall::{BoardTask, ExitCode, Peripherals};
 use landfall_arch::boot_log;
@@ -30,9 +33,12 @@ pub(crate) fn registers(tree: &[u32]) -> impl Iterator<Item = Registers> {
 
 /// Finds them and sets them up; returns besides what runs for them beside the app. Stops when the boot arguments ask for
 /// what is none.
-pub(crate) fn init(tree: &DeviceTree<'_>, arguments: &str) -> (Peripherals, Vec<BoardTask>) {
-    let gpio = gpio::init(tree);
-    let i2c = i2c::init(tree, &gpio, arguments).unwrap_or_else(|error| {
+pub(crate) fn init(
+    tree: &DeviceTree<'_>,
+    gpio: &Gpio,
+    arguments: &str,
+) -> (Peripherals, Vec<BoardTask>) {
+    let i2c = i2c::init(tree, gpio, arguments).unwrap_or_else(|error| {
         boot_log!("{error}");
         power::stop(ExitCode::Usage as u8)
     });

@@ -25,8 +25,8 @@ pub(crate) enum Emulation {
     },
 }
 
-/// All whose Ethernet is driven: with an H3 (or H2+), and with an A10. Debian has U-Boot for these.
-const MODELS: [Model; 4] = [
+/// All whose Ethernet is driven: with an H3 (or H2+), with an A10, and with an A20 whose PHY is wired by MII. Debian has U-Boot for these.
+const MODELS: [Model; 5] = [
     Model {
         name: "orangepi-plus",
         u_boot: "orangepi_plus",
@@ -48,6 +48,11 @@ const MODELS: [Model; 4] = [
         emulation: Some(Emulation::Image {
             device_tree: "sun4i-a10-cubieboard.dtb",
         }),
+    },
+    Model {
+        name: "cubieboard2",
+        u_boot: "Cubieboard2",
+        emulation: None,
     },
 ];
 

@@ -54,7 +54,7 @@ pub(crate) struct Arguments {
 #[derive(Debug, clap::Args)]
 #[command(next_help_heading = "Options for board sunxi")]
 struct BareOptions {
-    /// The machine that U-Boot is for: orangepi-plus, nanopi-neo, orangepi-zero or cubieboard
+    /// The machine that U-Boot is for: orangepi-plus, nanopi-neo, orangepi-zero, cubieboard or cubieboard2
     #[arg(long, value_name = "NAME")]
     machine: Option<Model>,
 }
