@@ -9,6 +9,8 @@
 //! [`Doorbell`], which is a task of its own.
 
 mod receive;
+#[cfg(test)]
+mod tests;
 mod transmit;
 
 use self::receive::Receive;
@@ -62,7 +64,10 @@ struct Agreed(u64);
 
 impl Agreed {
     /// Says to the device which of its features are used, with so many bytes of memory (3.1.1).
-    fn with(slot: &mut Slot, memory: u64) -> Self {
+    ///
+    /// # Errors
+    /// [`Error::Unsupported`] where the device does not do with these.
+    fn with(slot: &mut impl Transport, memory: u64) -> Result<Self, Error> {
         use feature::*;
         let mut known = CSUM | GUEST_CSUM | MAC | STATUS | EVENT_IDX | VERSION_1;
         if memory >= MUCH_MEMORY {
@@ -81,8 +86,12 @@ impl Agreed {
         }
         slot.write_driver_features(features);
         slot.set_status(begun | DeviceStatus::FEATURES_OK);
+        let is_modern = features & VERSION_1 != 0;
+        if is_modern && !slot.get_status().contains(DeviceStatus::FEATURES_OK) {
+            return Err(Error::Unsupported);
+        }
         slot.set_guest_page_size(virtio_drivers::PAGE_SIZE as u32);
-        Self(features)
+        Ok(Self(features))
     }
 
     fn has(self, feature: u64) -> bool {
@@ -105,8 +114,8 @@ impl Agreed {
 }
 
 /// What card and doorbell share.
-struct Shared {
-    slot: Slot,
+struct Shared<T> {
+    slot: T,
     interrupt: &'static Interrupt,
     receive: Receive,
     transmit: Transmit,
@@ -118,25 +127,25 @@ struct Shared {
 }
 
 /// A network card.
-pub struct VirtioNet {
-    shared: Rc<RefCell<Shared>>,
+pub struct VirtioNet<T: Transport = Slot> {
+    shared: Rc<RefCell<Shared<T>>>,
     mac: [u8; 6],
 }
 
 /// What tells the device of frames to send. It is to be polled as a task, and never ends.
-pub struct Doorbell(Rc<RefCell<Shared>>);
+pub struct Doorbell<T: Transport = Slot>(Rc<RefCell<Shared<T>>>);
 
-impl VirtioNet {
+impl<T: Transport> VirtioNet<T> {
     /// Sets the device up on a machine with `memory` bytes, and gives it its receive buffers.
     ///
     /// # Errors
     /// What the transport reports; [`Error::DmaError`] without memory.
     pub fn new(
-        mut slot: Slot,
+        mut slot: T,
         interrupt: &'static Interrupt,
         memory: u64,
-    ) -> Result<(Self, Doorbell), Error> {
-        let agreed = Agreed::with(&mut slot, memory);
+    ) -> Result<(Self, Doorbell<T>), Error> {
+        let agreed = Agreed::with(&mut slot, memory)?;
         let mac = slot.read_config_space(0)?;
         let long_frames = (memory / MEMORY_PER_LONG_FRAME).min(LONG_FRAMES) as usize;
         let mut receive = Receive::new(&mut slot, agreed)?;
@@ -160,7 +169,7 @@ impl VirtioNet {
     }
 }
 
-impl Shared {
+impl<T: Transport> Shared<T> {
     /// Reads whether the network is there (5.1.4, `VIRTIO_NET_S_LINK_UP`).
     fn read_link(&mut self) {
         if self.has_status {
@@ -237,7 +246,7 @@ impl Shared {
     }
 }
 
-impl Future for Doorbell {
+impl<T: Transport> Future for Doorbell<T> {
     type Output = ();
 
     fn poll(self: Pin<&mut Self>, context: &mut Context<'_>) -> Poll<()> {
@@ -250,11 +259,17 @@ impl Future for Doorbell {
     }
 }
 
-impl Driver for VirtioNet {
-    type RxToken<'a> = RxToken<'a>;
-    type TxToken<'a> = TxToken<'a>;
+impl<T: Transport> Driver for VirtioNet<T> {
+    type RxToken<'a>
+        = RxToken<'a>
+    where
+        Self: 'a;
+    type TxToken<'a>
+        = TxToken<'a, T>
+    where
+        Self: 'a;
 
-    fn receive(&mut self, context: &mut Context<'_>) -> Option<(RxToken<'_>, TxToken<'_>)> {
+    fn receive(&mut self, context: &mut Context<'_>) -> Option<(RxToken<'_>, TxToken<'_, T>)> {
         let mut shared = self.shared.borrow_mut();
         // A frame may need an answer: without room for one it waits in the queue.
         if !shared.can_transmit(context, |it| it.transmit.has_room()) || !shared.has_frame(context)
@@ -271,7 +286,7 @@ impl Driver for VirtioNet {
         Some((received, answer))
     }
 
-    fn transmit(&mut self, context: &mut Context<'_>) -> Option<TxToken<'_>> {
+    fn transmit(&mut self, context: &mut Context<'_>) -> Option<TxToken<'_, T>> {
         let mut shared = self.shared.borrow_mut();
         let room = shared.can_transmit(context, |it| it.transmit.has_long_room());
         room.then_some(TxToken(&self.shared))
@@ -302,7 +317,7 @@ impl Driver for VirtioNet {
 /// A received frame. Its buffers go back to the device with the next call of the driver.
 pub struct RxToken<'a> {
     frame: NonNull<[u8]>,
-    card: PhantomData<&'a mut VirtioNet>,
+    card: PhantomData<&'a mut [u8]>,
 }
 
 impl embassy_net_driver::RxToken for RxToken<'_> {
@@ -314,9 +329,9 @@ impl embassy_net_driver::RxToken for RxToken<'_> {
 }
 
 /// Room for one frame to send.
-pub struct TxToken<'a>(&'a RefCell<Shared>);
+pub struct TxToken<'a, T: Transport>(&'a RefCell<Shared<T>>);
 
-impl embassy_net_driver::TxToken for TxToken<'_> {
+impl<T: Transport> embassy_net_driver::TxToken for TxToken<'_, T> {
     fn consume<R, F: FnOnce(&mut [u8]) -> R>(self, length: usize, write: F) -> R {
         self.0.borrow_mut().send(length, write)
     }

@@ -3,7 +3,7 @@
 //! The numbers of descriptors are the caller's, so that a buffer can keep its own; nothing is looked up and nothing moves.
 //! Notifications go both ways only when the other side asks for them (2.7.7, 2.7.10).
 
-use super::{Slot, memory};
+use super::memory;
 use core::sync::atomic::{AtomicU16, AtomicU32, Ordering, fence};
 use virtio_drivers::{Error, transport::Transport};
 
@@ -76,7 +76,11 @@ impl<const SIZE: usize> Queue<SIZE> {
     /// # Errors
     /// [`Error::InvalidParam`] where the device has no such queue or only a shorter one, [`Error::DmaError`] without
     /// memory.
-    pub(super) fn new(slot: &mut Slot, number: u16, has_events: bool) -> Result<Self, Error> {
+    pub(super) fn new(
+        slot: &mut impl Transport,
+        number: u16,
+        has_events: bool,
+    ) -> Result<Self, Error> {
         const { assert!(SIZE.is_power_of_two() && SIZE <= 1 << 15) };
         if slot.queue_used(number) {
             return Err(Error::AlreadyUsed);
@@ -133,7 +137,7 @@ impl<const SIZE: usize> Queue<SIZE> {
     }
 
     /// Tells the device of what was lent since it was last told, where it wants to know.
-    pub(super) fn notify(&mut self, slot: &mut Slot) {
+    pub(super) fn notify(&mut self, slot: &mut impl Transport) {
         if self.must_notify() {
             slot.notify(self.number);
         }

@@ -5,12 +5,12 @@
 //! together behind that; so is what a device scatters otherwise.
 
 use super::{Agreed, STRIDE, feature};
-use crate::virtio::{Slot, memory, queue::Queue};
+use crate::virtio::{memory, queue::Queue};
 use alloc::vec::Vec;
 use core::ops::Range;
 use core::ptr::NonNull;
 use landfall_offload::{train::LONGEST, transport};
-use virtio_drivers::Error;
+use virtio_drivers::{Error, transport::Transport};
 
 /// The queue (5.1.2, `receiveq1`).
 const QUEUE: u16 = 0;
@@ -41,7 +41,7 @@ pub(super) struct Receive {
 
 impl Receive {
     /// Makes the queue and its buffers.
-    pub(super) fn new(slot: &mut Slot, agreed: Agreed) -> Result<Self, Error> {
+    pub(super) fn new(slot: &mut impl Transport, agreed: Agreed) -> Result<Self, Error> {
         let queue = Queue::new(slot, QUEUE, agreed.has(feature::EVENT_IDX))?;
         let merges = agreed.has(feature::MRG_RXBUF);
         let (buffers, behind) = match merges {
@@ -66,7 +66,7 @@ impl Receive {
     }
 
     /// Lends the device all buffers.
-    pub(super) fn start(&mut self, slot: &mut Slot) {
+    pub(super) fn start(&mut self, slot: &mut impl Transport) {
         for id in 0..self.pieces.buffers {
             self.queue.lend(id as u16);
         }
@@ -79,7 +79,7 @@ impl Receive {
     }
 
     /// Finds the next frame; returns whether there is one. The buffers of the last go back to the device.
-    pub(super) fn next(&mut self, slot: &mut Slot) -> bool {
+    pub(super) fn next(&mut self, slot: &mut impl Transport) -> bool {
         while self.frame.is_none() {
             if !self.held.is_empty() {
                 for id in self.held.drain(..) {

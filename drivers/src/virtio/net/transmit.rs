@@ -3,14 +3,14 @@
 //! Each has a descriptor of its own. Some are long, for segments that are put together.
 
 use super::{Agreed, STRIDE, feature};
-use crate::virtio::{Slot, memory, queue::Queue};
+use crate::virtio::{memory, queue::Queue};
 use alloc::vec::Vec;
 use core::ptr::NonNull;
 use landfall_offload::{
     train::{LONGEST, Outlet, Train},
     transport,
 };
-use virtio_drivers::Error;
+use virtio_drivers::{Error, transport::Transport};
 
 /// The queue (5.1.2, `transmitq1`).
 const QUEUE: u16 = 1;
@@ -47,7 +47,11 @@ pub(super) struct Transmit {
 
 impl Transmit {
     /// Makes the queue and buffers, of which `long_frames` are long, if the device takes long frames.
-    pub(super) fn new(slot: &mut Slot, agreed: Agreed, long_frames: usize) -> Result<Self, Error> {
+    pub(super) fn new(
+        slot: &mut impl Transport,
+        agreed: Agreed,
+        long_frames: usize,
+    ) -> Result<Self, Error> {
         let queue = Queue::new(slot, QUEUE, agreed.has(feature::EVENT_IDX))?;
         let lead = agreed.lead();
         let short = memory::bytes(SHORT * STRIDE, lead)?;
@@ -113,7 +117,7 @@ impl Transmit {
     }
 
     /// Tells the device of what there is to send, where it wants to know.
-    pub(super) fn notify(&mut self, slot: &mut Slot) {
+    pub(super) fn notify(&mut self, slot: &mut impl Transport) {
         self.queue.notify(slot);
     }
 
