@@ -5,7 +5,7 @@
 use std::net::SocketAddr;
 
 use landfall_tests::lab::free_port;
-use landfall_tests::{Guest, Lab, http};
+use landfall_tests::{Guest, Lab, Qmp, http, on_each_machine};
 
 /// What every boot says before the app runs.
 const STEPS: [&str; 6] = [
@@ -16,6 +16,11 @@ const STEPS: [&str; 6] = [
     "boot: setting up the virtio network card",
     "boot: starting the app",
 ];
+
+on_each_machine! {
+    a_link_that_goes_and_comes_is_noticed
+    virtios_older_register_layout_serves
+}
 
 fn assert_serves(app: &str, address: SocketAddr) {
     let response = http::get(address, "/");
@@ -490,4 +495,42 @@ fn memory_that_has_no_room_for_a_device_tree_is_too_little() {
     let mut guest = machine.options(&["--memory", "1M"]).start();
     assert_eq!(guest.wait_for_exit(), 1, "{}", guest.console());
     guest.wait_for_line("has the machine enough memory?");
+}
+
+/// QEMU's words for a network card.
+const CARD: [&str; 2] = ["-device", "virtio-net-device,netdev=net0"];
+
+fn a_link_that_goes_and_comes_is_noticed(board: &str) {
+    let Some(lab) = Lab::open() else { return };
+    let folder = lab.folder();
+    let qmp = Qmp::words(folder.path());
+    let qmp = qmp.each_ref().map(String::as_str);
+    let modern = ["-global", "virtio-mmio.force-legacy=false"];
+    let network = ["-netdev", "user,id=net0"];
+    let words = [&CARD[..], &network, &modern, &qmp].concat();
+    let mut guest = lab.virt(board, "hello", &words);
+    let mut qmp = Qmp::connect(folder.path());
+    qmp.set_link("net0", false);
+    qmp.go();
+    guest.wait_for_line("boot: starting the app");
+    qmp.set_link("net0", true);
+    guest.wait_for_line("the network link is up");
+    guest.wait_for_line("(DHCP)");
+    qmp.set_link("net0", false);
+    guest.wait_for_line("the network link is down");
+    guest.assert_well();
+}
+
+/// QEMU's own choice for virtio-mmio: a header without a number of buffers, queues by page numbers.
+fn virtios_older_register_layout_serves(board: &str) {
+    let Some(lab) = Lab::open() else { return };
+    let port = free_port();
+    let network = format!("user,id=net0,hostfwd=tcp:127.0.0.1:{port}-:8080");
+    let random = ["-device", "virtio-rng-device"];
+    let words = [&CARD[..], &["-netdev", &network], &random].concat();
+    let mut guest = lab.virt(board, "hello", &words);
+    guest.wait_for_line("listening on TCP port");
+    guest.assert_said(&["entropy: the virtio device: good"]);
+    assert_serves("hello", ([127, 0, 0, 1], port).into());
+    guest.assert_well();
 }

@@ -181,16 +181,28 @@ impl<T: Transport> Shared<T> {
     /// Has the task of `context` be woken by the device's next interrupt. The device learns that its last one was seen.
     fn listen(&mut self, context: &Context<'_>) {
         self.interrupt.listen(context);
-        if self.interrupt.take()
-            && self
-                .slot
-                .ack_interrupt()
-                .contains(InterruptStatus::DEVICE_CONFIGURATION_INTERRUPT)
-        {
+        if self.interrupt.take() && self.acknowledge() {
             self.read_link();
             // The link is looked at when a task begins.
             context.waker().wake_by_ref();
         }
+    }
+
+    /// Acknowledges until the device has nothing more to say: where interrupts are edges, as on QEMU's `virt`, what is said
+    /// between the look and the acknowledgement is no edge, and there would be none any more. Returns whether the
+    /// configuration has changed.
+    fn acknowledge(&mut self) -> bool {
+        let mut said = InterruptStatus::empty();
+        for _ in 0..LOOKS {
+            let more = self.slot.ack_interrupt();
+            if more.is_empty() {
+                return said.contains(InterruptStatus::DEVICE_CONFIGURATION_INTERRUPT);
+            }
+            said |= more;
+        }
+        // It goes on when others have had their turn.
+        self.interrupt.signal();
+        said.contains(InterruptStatus::DEVICE_CONFIGURATION_INTERRUPT)
     }
 
     /// Returns whether `ready` says so. When not, `ask` asks the device for an interrupt; where something came before that,

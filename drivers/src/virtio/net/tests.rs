@@ -45,7 +45,8 @@ struct Device {
     queues: [Seen; 2],
     notified: [usize; 2],
     link: u16,
-    interrupt: InterruptStatus,
+    /// What it has to say, one after the other.
+    interrupts: Vec<InterruptStatus>,
 }
 
 type Card = (VirtioNet<Device>, Doorbell<Device>);
@@ -63,7 +64,7 @@ impl Seen {
     }
 
     /// The buffer of a descriptor.
-    fn buffer(&self, id: u16) -> &mut [u8] {
+    fn buffer(&mut self, id: u16) -> &mut [u8] {
         let at = self.descriptors + 16 * usize::from(id % self.size);
         let low = self.word(at).load(Ordering::Relaxed) as usize;
         let high = self.word(at + 4).load(Ordering::Relaxed) as usize;
@@ -153,7 +154,7 @@ impl Transport for Device {
     }
 
     fn ack_interrupt(&mut self) -> InterruptStatus {
-        core::mem::take(&mut self.interrupt)
+        self.interrupts.pop().unwrap_or(InterruptStatus::empty())
     }
 
     fn read_config_generation(&self) -> u32 {
@@ -407,11 +408,17 @@ fn the_link_is_the_devices() {
         {
             let mut shared = card.shared.borrow_mut();
             shared.slot.link = status;
-            shared.slot.interrupt = InterruptStatus::DEVICE_CONFIGURATION_INTERRUPT;
+            // The news comes while that of a frame is acknowledged.
+            shared.slot.interrupts = vec![
+                InterruptStatus::DEVICE_CONFIGURATION_INTERRUPT,
+                InterruptStatus::QUEUE_INTERRUPT,
+            ];
         }
         INTERRUPT.signal();
         assert_eq!(card.received(), None);
         assert!(card.link_state(&mut context) == state, "{status}");
+        let left = &card.shared.borrow().slot.interrupts;
+        assert!(left.is_empty(), "no edge would come any more");
     }
 }
 
