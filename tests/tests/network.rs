@@ -240,24 +240,22 @@ fn a_lease_is_renewed_under_an_open_connection(
 ) {
     let mut guest = with_a_short_lease(lab, namespace, board, &mut server);
     let address = guest.wait_for_its_address();
-    let acknowledged = |server: &mut Dnsmasq<'_>, times: usize| {
+    // A connection that asks nothing for long is closed.
+    let acknowledged = |connection: &mut Connection, server: &mut Dnsmasq<'_>, times: usize| {
         wait_until("renewals", DEADLINE, || {
-            let log = server.log();
-            (log.matches("DHCPACK").count() >= times).then_some(())
+            let response = connection.request("GET", "/", "").expect("an answer");
+            assert_eq!(response.status, 200);
+            (server.log().matches("DHCPACK").count() >= times).then_some(())
         });
     };
     namespace.run(|| {
         let mut connection = Connection::open(address).expect("the server listens");
-        acknowledged(&mut server, 3);
-        let response = connection.request("GET", "/", "").expect("an answer");
-        assert_eq!(response.status, 200);
+        acknowledged(&mut connection, &mut server, 3);
         // Gone when it is asked next, and back when anybody is: the lease goes on.
         server.stop();
         std::thread::sleep(Duration::from_secs(3));
         server.start();
-        acknowledged(&mut server, 1);
-        let response = connection.request("GET", "/", "").expect("an answer");
-        assert_eq!(response.status, 200);
+        acknowledged(&mut connection, &mut server, 1);
     });
     let console = guest.console();
     assert_eq!(console.matches("net: address").count(), 1, "{console}");
