@@ -127,6 +127,12 @@ impl Compilers {
             let setting = format!("target.{target}.rustflags={flags}");
             command.args(["--config", &setting]);
         }
+        if let Some(cpu) = &board.target_cpu {
+            // What is compiled for another CPU has the same names: in one folder, boards would throw away each other's.
+            let folder = self.target_directory.join("landfall/build").join(cpu);
+            let folder = serde_json::Value::from(folder.to_string_lossy());
+            command.args(["--config", &format!("build.build-dir={folder}")]);
+        }
         if let Some(feature) = &board.feature {
             command
                 .arg("--features")

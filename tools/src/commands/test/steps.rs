@@ -200,10 +200,11 @@ impl Bench {
     fn build_images(&mut self) -> Result<Outcome> {
         let boards = self.workspace.boards()?;
         let mut count = Count::default();
-        for app in self.workspace.apps_and_guests()? {
-            for board in boards.iter().filter(|board| app.is_tested_on(board)) {
+        let apps = self.workspace.apps_and_guests()?;
+        for board in &boards {
+            for app in apps.iter().filter(|app| app.is_tested_on(board)) {
                 let folder = self.images.join(&board.name);
-                let image = build::build(&mut self.compilers, &app, board, &folder)?;
+                let image = build::build(&mut self.compilers, app, board, &folder)?;
                 println!("{:>9} bytes  {}", image.bytes, image.path.display());
                 count += Count::ONE;
             }
