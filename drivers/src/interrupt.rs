@@ -1,40 +1,27 @@
 //! What leads from a device's interrupt to the task that waits for the device.
 
-use core::sync::atomic::{AtomicBool, Ordering};
 use core::task::Context;
 use embassy_sync::waitqueue::AtomicWaker;
 
 /// Wakes the task that waits for a device; the device's interrupt calls it.
-pub struct Interrupt {
-    waker: AtomicWaker,
-    raised: AtomicBool,
-}
+pub struct Interrupt(AtomicWaker);
 
 impl Interrupt {
     /// Makes one that wakes nobody yet.
     pub const fn new() -> Self {
-        Self {
-            waker: AtomicWaker::new(),
-            raised: AtomicBool::new(false),
-        }
+        Self(AtomicWaker::new())
     }
 
     /// Wakes the task that waits for the device.
     ///
     /// The device's own interrupt status is read by the driver, when that task runs.
     pub fn signal(&self) {
-        self.raised.store(true, Ordering::Relaxed);
-        self.waker.wake();
-    }
-
-    /// Returns whether it came since it was last asked.
-    pub(crate) fn take(&self) -> bool {
-        self.raised.swap(false, Ordering::Relaxed)
+        self.0.wake();
     }
 
     /// Has the task be woken at the next interrupt.
     pub(crate) fn listen(&self, context: &Context<'_>) {
-        self.waker.register(context.waker());
+        self.0.register(context.waker());
     }
 }
 

@@ -59,7 +59,7 @@ impl VirtioEntropy {
         if !self.is_lent {
             self.is_lent = true;
             self.queue.lend(BUFFER);
-            self.queue.notify(&mut self.slot);
+            self.queue.notify_anyway(&mut self.slot);
         }
     }
 

@@ -178,16 +178,6 @@ impl<T: Transport> Shared<T> {
         }
     }
 
-    /// Has the task of `context` be woken by the device's next interrupt. The device learns that its last one was seen.
-    fn listen(&mut self, context: &Context<'_>) {
-        self.interrupt.listen(context);
-        if self.interrupt.take() && self.acknowledge() {
-            self.read_link();
-            // The link is looked at when a task begins.
-            context.waker().wake_by_ref();
-        }
-    }
-
     /// Acknowledges until the device has nothing more to say: where interrupts are edges, as on QEMU's `virt`, what is said
     /// between the look and the acknowledgement is no edge, and there would be none any more. Returns whether the
     /// configuration has changed.
@@ -206,19 +196,27 @@ impl<T: Transport> Shared<T> {
     }
 
     /// Returns whether `ready` says so. When not, `ask` asks the device for an interrupt; where something came before that,
-    /// it is looked again, so that nothing is missed.
+    /// as `look_again` says, it is looked again, so that nothing is missed.
     fn ready_or_listen(
         &mut self,
         context: &Context<'_>,
         ready: fn(&mut Self) -> bool,
-        ask: fn(&mut Self) -> bool,
+        ask: fn(&mut Self),
+        look_again: fn(&mut Self) -> bool,
     ) -> bool {
         for _ in 0..LOOKS {
             if ready(self) {
                 return true;
             }
-            self.listen(context);
-            if !ask(self) {
+            self.interrupt.listen(context);
+            ask(self);
+            // By the access to a register the device sees what was asked, and this side what the device did.
+            if self.acknowledge() {
+                self.read_link();
+                // The link is looked at when a task begins.
+                context.waker().wake_by_ref();
+            }
+            if !look_again(self) {
                 return false;
             }
         }
@@ -232,15 +230,21 @@ impl<T: Transport> Shared<T> {
             context,
             |it| it.receive.next(&mut it.slot),
             |it| it.receive.ask_for_event(),
+            |it| it.receive.look_again(&mut it.slot),
         )
     }
 
     fn can_transmit(&mut self, context: &Context<'_>, ready: fn(&mut Self) -> bool) -> bool {
-        self.ready_or_listen(context, ready, |it| {
-            // It works on what it knows of.
-            it.ring();
-            it.transmit.ask_for_event()
-        })
+        self.ready_or_listen(
+            context,
+            ready,
+            |it| {
+                // It works on what it knows of.
+                it.ring();
+                it.transmit.ask_for_event();
+            },
+            |it| it.transmit.look_again(),
+        )
     }
 
     /// Lets all frames go, and tells the device.

@@ -1,7 +1,10 @@
 //! A split virtqueue (OASIS virtio 1.2, 2.7) in which each descriptor lends one buffer.
 //!
 //! The numbers of descriptors are the caller's, so that a buffer can keep its own; nothing is looked up and nothing moves.
-//! Notifications go both ways only when the other side asks for them (2.7.7, 2.7.10).
+//! Notifications go both ways only when the other side asks for them (2.7.7, 2.7.10). Both sides write what they have, then
+//! look what the other wants, with a barrier between. QEMU before 8.1 leaves barriers of machines with one CPU out, and then
+//! each may miss the other; an access to a register is one even there. So who comes to rest asks ([`Queue::ask_for_event`]),
+//! accesses a register, and looks again ([`Queue::has_used`], [`Queue::notify`]).
 
 use super::memory;
 use core::sync::atomic::{AtomicU16, AtomicU32, Ordering, fence};
@@ -64,7 +67,7 @@ pub(super) struct Queue<const SIZE: usize> {
     has_events: bool,
     /// What `available.index` is to become: buffers up to here are in the ring.
     next_available: u16,
-    /// What it was when the device was last told.
+    /// What it was when the device was last notified.
     told: u16,
     next_used: u16,
 }
@@ -136,24 +139,29 @@ impl<const SIZE: usize> Queue<SIZE> {
             .store(self.next_available, Ordering::Release);
     }
 
-    /// Tells the device of what was lent since it was last told, where it wants to know.
+    /// Notifies the device of what was lent since it was last notified, where it wants to know. What it does not want to know
+    /// now is looked at again with the next call.
     pub(super) fn notify(&mut self, slot: &mut impl Transport) {
-        if self.must_notify() {
+        if self.told != self.next_available && self.is_wanted() {
+            self.notify_anyway(slot);
+        }
+    }
+
+    /// The same whether the device wants it or not.
+    pub(super) fn notify_anyway(&mut self, slot: &mut impl Transport) {
+        if self.told != self.next_available {
+            self.told = self.next_available;
             slot.notify(self.number);
         }
     }
 
-    fn must_notify(&mut self) -> bool {
-        let told = core::mem::replace(&mut self.told, self.next_available);
-        if told == self.next_available {
-            return false;
-        }
+    fn is_wanted(&self) -> bool {
         // The index is out before it is looked what the device wants: it looks in the other order.
         fence(Ordering::SeqCst);
         let used = &self.rings.used;
         if self.has_events {
             let event = used.avail_event.load(Ordering::Relaxed);
-            is_passed(event, told, self.next_available)
+            is_passed(event, self.told, self.next_available)
         } else {
             used.flags.load(Ordering::Relaxed) & NO_NOTIFY == 0
         }
@@ -178,9 +186,9 @@ impl<const SIZE: usize> Queue<SIZE> {
         ))
     }
 
-    /// Asks for an interrupt when the device has given back `count` buffers more. Returns whether it has given back some
-    /// already, so that there may be none.
-    pub(super) fn ask_for_event(&mut self, count: u16) -> bool {
+    /// Asks for an interrupt when the device has given back `count` buffers more. It may have given back some already, so
+    /// that there is none: look, after a barrier.
+    pub(super) fn ask_for_event(&mut self, count: u16) {
         let available = &self.rings.available;
         if self.has_events {
             let event = self.next_used.wrapping_add(count.max(1) - 1);
@@ -188,9 +196,7 @@ impl<const SIZE: usize> Queue<SIZE> {
         } else {
             available.flags.store(0, Ordering::Relaxed);
         }
-        // The wish is out before it is looked what is there: the device looks in the other order.
         fence(Ordering::SeqCst);
-        self.has_used()
     }
 
     /// Asks for no interrupt until the next time that one is asked for.

@@ -70,12 +70,18 @@ impl Receive {
         for id in 0..self.pieces.buffers {
             self.queue.lend(id as u16);
         }
-        self.queue.notify(slot);
+        self.queue.notify_anyway(slot);
     }
 
     /// See [`Queue::ask_for_event`].
-    pub(super) fn ask_for_event(&mut self) -> bool {
-        self.queue.ask_for_event(1)
+    pub(super) fn ask_for_event(&mut self) {
+        self.queue.ask_for_event(1);
+    }
+
+    /// Returns whether there is something to look at, after the device was told of its buffers.
+    pub(super) fn look_again(&mut self, slot: &mut impl Transport) -> bool {
+        self.queue.notify(slot);
+        self.queue.has_used()
     }
 
     /// Finds the next frame; returns whether there is one. The buffers of the last go back to the device.

@@ -110,15 +110,19 @@ impl Transmit {
     }
 
     /// Asks for an interrupt when half of what the device has is sent: who waits for room is woken once for many frames.
-    /// Returns whether some is sent already.
-    pub(super) fn ask_for_event(&mut self) -> bool {
+    pub(super) fn ask_for_event(&mut self) {
         let lent = self.lent.count_ones() as u16;
-        self.queue.ask_for_event(lent / 2)
+        self.queue.ask_for_event(lent / 2);
     }
 
-    /// Tells the device of what there is to send, where it wants to know.
+    /// Returns whether something is sent.
+    pub(super) fn look_again(&self) -> bool {
+        self.queue.has_used()
+    }
+
+    /// Tells the device of what there is to send.
     pub(super) fn notify(&mut self, slot: &mut impl Transport) {
-        self.queue.notify(slot);
+        self.queue.notify_anyway(slot);
     }
 
     /// The memory of a buffer, header and frame.
