@@ -149,8 +149,8 @@ pub trait Outlet {
     /// Returns a buffer for a frame of `length` bytes; `None` when there is none, or none so long.
     fn short_buffer(&mut self, length: usize) -> Option<u16>;
 
-    /// The bytes of a buffer, `length` at least.
-    fn bytes(&mut self, buffer: u16, length: usize) -> &mut [u8];
+    /// The bytes of a buffer, as many at least as it was asked for.
+    fn bytes(&mut self, buffer: u16) -> &mut [u8];
 
     /// Hands a frame of `length` bytes over to the device; `train` says how it is to be cut.
     fn push(&mut self, buffer: u16, length: usize, train: Option<&Train>);
@@ -176,7 +176,7 @@ pub trait Outlet {
     /// Hands the train that still grew over to the device.
     fn flush(&mut self) {
         if let Some((buffer, train)) = self.growing().take() {
-            train.finish(&mut self.bytes(buffer, train.length)[..train.length]);
+            train.finish(&mut self.bytes(buffer)[..train.length]);
             self.push(
                 buffer,
                 train.length,
@@ -193,7 +193,7 @@ pub trait Outlet {
             return write(&mut vec![0; length]);
         };
         let also_ipv6 = self.takes_ipv6();
-        let frame = &mut self.bytes(buffer, length)[..length];
+        let frame = &mut self.bytes(buffer)[..length];
         let result = write(frame);
         let train = long.and_then(|_| Train::begin(frame, also_ipv6));
         self.count(true);
@@ -214,7 +214,7 @@ pub trait Outlet {
         write: impl FnOnce(&mut [u8]) -> R,
     ) -> R {
         let (at, headers) = (train.length - train.headers, train.headers);
-        let (first, next) = self.bytes(buffer, at + length).split_at_mut(at);
+        let (first, next) = self.bytes(buffer).split_at_mut(at);
         let next = &mut next[..length];
         let mut covered = [0; LONGEST_HEADERS];
         let covered = &mut covered[..headers];

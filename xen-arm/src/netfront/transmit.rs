@@ -413,7 +413,7 @@ impl Outlet for Sending<'_> {
         self.transmit.free.pop_if(|_| length <= longest)
     }
 
-    fn bytes(&mut self, buffer: u16, _: usize) -> &mut [u8] {
+    fn bytes(&mut self, buffer: u16) -> &mut [u8] {
         self.transmit.bytes(buffer)
     }
 

@@ -162,7 +162,7 @@ impl Outlet for Transmit {
             .pop_if(|_| length <= STRIDE - LONGEST_HEADER)
     }
 
-    fn bytes(&mut self, buffer: u16, _: usize) -> &mut [u8] {
+    fn bytes(&mut self, buffer: u16) -> &mut [u8] {
         let header = self.header;
         &mut self.buffer(buffer)[header..]
     }
