@@ -117,14 +117,12 @@ impl Inner {
         if self.connections.len() >= self.config.max_connections {
             return Err(Error::TooManyConnections);
         }
-        let app = self
-            .config
-            .app_memory
-            .saturating_mul(self.connections.len() + 1);
+        let busy = (self.connections.len() + 1).min(self.config.app_busy);
+        let app = self.config.app_memory.saturating_mul(busy);
         let kept = self
             .config
             .memory_reserve
-            .saturating_add(CONNECTION_OVERHEAD)
+            .saturating_add(CONNECTION_OVERHEAD + self.config.app_idle_memory)
             .saturating_add(app);
         match self.config.free_memory {
             Some(free) if free() < kept => Err(Error::OutOfMemory),

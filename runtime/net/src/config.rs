@@ -161,9 +161,13 @@ pub struct Config {
     pub free_memory: Option<fn() -> usize>,
     /// No connection is made while fewer bytes than this would stay free.
     pub memory_reserve: usize,
-    /// Bytes of heap that the app may come to hold for each connection, beside the socket. They are
-    /// kept free for every connection that there is, so that a crowd cannot use up the memory.
+    /// Bytes of heap that the app may come to hold for a connection with something under way, beside the socket. They
+    /// are kept free, so that a crowd cannot use up the memory.
     pub app_memory: usize,
+    /// How many connections may have something under way at the same time.
+    pub app_busy: usize,
+    /// Bytes of heap that the app may hold for each other connection. They are kept free for a connection that is made.
+    pub app_idle_memory: usize,
     /// How long a peer may take to complete a handshake that it began.
     pub half_open_timeout_ms: u64,
     /// How long an attempt to connect to a peer may take.
@@ -197,6 +201,8 @@ impl Config {
             free_memory: None,
             memory_reserve: 128 * 1024,
             app_memory: 12 * 1024,
+            app_busy: 256,
+            app_idle_memory: 4 * 1024,
             half_open_timeout_ms: 10_000,
             connect_timeout_ms: 20_000,
             user_timeout_ms: 60_000,

@@ -3,10 +3,11 @@
 
 use core::convert::Infallible;
 use core::future::poll_fn;
-use core::net::{IpAddr, Ipv4Addr};
+use core::net::Ipv4Addr;
 use core::task::{Context, Poll};
 
 use embassy_net_driver::{Driver, LinkState, RxToken, TxToken};
+use smoltcp::wire::IpAddress;
 
 use crate::Stack;
 use crate::clock::{self, Alarm, Duration, Instant};
@@ -253,8 +254,8 @@ impl Inner {
 
     /// After a neighbour told of its hardware address: whoever waited for it may try again. Those that
     /// wait for another stay asleep, so that noise on the wire wakes nobody.
-    fn neighbour_spoke(&mut self, sender: IpAddr, hardware: [u8; 6]) {
-        for neighbour in [Some(sender.into()), None].map(neighbour_key) {
+    fn neighbour_spoke(&mut self, sender: IpAddress, hardware: [u8; 6]) {
+        for neighbour in [Some(sender), None].map(neighbour_key) {
             while let Some(&(known, work)) = self.waiting.range((neighbour, Work::Control)..).next()
                 && known == neighbour
             {

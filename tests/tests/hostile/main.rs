@@ -78,8 +78,6 @@ const BUFFERS_KEPT: Duration = Duration::from_secs(3);
 /// Waits until no connection is left but the one that asks; returns the bytes of heap in use.
 fn quiet(address: SocketAddr) -> u64 {
     wait_until_quiet(address);
-    // A connection's buffers are as large as memory is plentiful when it opens: the one that counts opens
-    // when all is at rest, and not with the buffers of the one that waited.
     std::thread::sleep(BUFFERS_KEPT);
     wait_until_quiet(address)
 }
