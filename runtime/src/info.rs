@@ -41,6 +41,4 @@ pub struct Sockets {
     pub closing: usize,
     /// Remembered for late segments.
     pub time_wait: usize,
-    /// Over, and kept for a moment because their large buffers may serve others.
-    pub spare: usize,
 }

@@ -74,11 +74,10 @@ impl Display for SocketsObject {
             open,
             closing,
             time_wait,
-            spare,
         } = self.0;
         write!(
             formatter,
-            r#"{{"tcp":{{"half_open":{half_open},"open":{open},"closing":{closing},"time_wait":{time_wait},"spare":{spare}}}}}"#
+            r#"{{"tcp":{{"half_open":{half_open},"open":{open},"closing":{closing},"time_wait":{time_wait}}}}}"#
         )
     }
 }
@@ -109,14 +108,13 @@ mod tests {
                 open: 2,
                 closing: 3,
                 time_wait: 4,
-                spare: 5,
             }),
         };
         let version = env!("CARGO_PKG_VERSION");
         assert_eq!(
             json(&info),
             format!(
-                r#"{{"app":"2048","version":"{version}","board":"virt","cpu":"Cortex-A57","unix_seconds":1800000000,"clock":{{"time":"2027-01-15T08:00:00Z","source":"PL031","uncertainty_us":1000000}},"uptime_ms":12,"heap":{{"used":100,"free":900,"total":1000}},"sockets":{{"tcp":{{"half_open":1,"open":2,"closing":3,"time_wait":4,"spare":5}}}}}}"#
+                r#"{{"app":"2048","version":"{version}","board":"virt","cpu":"Cortex-A57","unix_seconds":1800000000,"clock":{{"time":"2027-01-15T08:00:00Z","source":"PL031","uncertainty_us":1000000}},"uptime_ms":12,"heap":{{"used":100,"free":900,"total":1000}},"sockets":{{"tcp":{{"half_open":1,"open":2,"closing":3,"time_wait":4}}}}}}"#
             )
         );
     }

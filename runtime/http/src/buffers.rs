@@ -3,8 +3,11 @@
 //! Most connections are idle, and a request that arrives in one piece is answered before any other
 //! connection runs: so a few pairs of buffers do for hundreds of connections.
 
+use alloc::collections::VecDeque;
 use alloc::vec::Vec;
-use core::cell::RefCell;
+use core::cell::{Cell, RefCell};
+use core::future::poll_fn;
+use core::task::{Poll, Waker};
 
 /// First size of an input buffer: enough for most heads.
 const INPUT: usize = 1024;
@@ -21,30 +24,63 @@ pub(crate) struct Buffers {
     pub(crate) output: Vec<u8>,
 }
 
-/// Buffers that nobody uses at the moment.
-pub(crate) struct Pool(RefCell<Vec<Buffers>>);
-
-impl Pool {
-    pub(crate) const fn new() -> Self {
-        Self(RefCell::new(Vec::new()))
-    }
-
-    /// Returns a pair of empty buffers.
-    pub(crate) fn take(&self) -> Buffers {
-        let spare = self.0.borrow_mut().pop();
-        spare.unwrap_or_else(|| Buffers {
+impl Default for Buffers {
+    fn default() -> Self {
+        Self {
             input: Input {
                 bytes: alloc::vec![0; INPUT],
                 start: 0,
                 end: 0,
             },
             output: Vec::with_capacity(OUTPUT),
+        }
+    }
+}
+
+/// Buffers that nobody uses at the moment, and how many there may be in all.
+pub(crate) struct Pool {
+    spare: RefCell<Vec<Buffers>>,
+    /// How many more may be lent.
+    left: Cell<usize>,
+    /// Who waits for one.
+    waiting: RefCell<VecDeque<Waker>>,
+}
+
+impl Pool {
+    pub(crate) const fn new(most: usize) -> Self {
+        Self {
+            spare: RefCell::new(Vec::new()),
+            left: Cell::new(most),
+            waiting: RefCell::new(VecDeque::new()),
+        }
+    }
+
+    /// Waits until a pair may be lent.
+    pub(crate) async fn take(&self) -> Buffers {
+        poll_fn(|context| {
+            let left = self.left.get();
+            if left > 0 {
+                self.left.set(left - 1);
+                return Poll::Ready(());
+            }
+            let mut waiting = self.waiting.borrow_mut();
+            let waker = context.waker();
+            if !waiting.iter().any(|known| known.will_wake(waker)) {
+                waiting.push_back(waker.clone());
+            }
+            Poll::Pending
         })
+        .await;
+        self.spare.borrow_mut().pop().unwrap_or_default()
     }
 
     /// Takes a pair back.
     pub(crate) fn put(&self, mut buffers: Buffers) {
-        let mut spare = self.0.borrow_mut();
+        self.left.set(self.left.get() + 1);
+        if let Some(next) = self.waiting.borrow_mut().pop_front() {
+            next.wake();
+        }
+        let mut spare = self.spare.borrow_mut();
         let grown = buffers.input.bytes.len() > KEEP || buffers.output.capacity() > KEEP;
         if spare.len() < SPARE_PAIRS && !grown {
             buffers.input.clear();

@@ -47,9 +47,7 @@ pub(crate) async fn run<S: Socket, H: Handler>(shared: &Shared<H>, socket: S, pe
         limits: &shared.limits,
     };
     let end = converse(shared, &mut link).await;
-    let mut buffers = shared.pool.take();
-    link.end(end, buffers.input.room(0)).await;
-    shared.pool.put(buffers);
+    link.end(end).await;
 }
 
 /// Answers requests, and holds buffers only while there are any.
@@ -67,7 +65,7 @@ async fn converse<S: Socket, H: Handler>(shared: &Shared<H>, link: &mut Link<'_,
             Err(Failure::Expired) => return End::Silent,
             Err(Failure::Broken) => return End::Abort,
         }
-        let mut buffers = shared.pool.take();
+        let mut buffers = shared.pool.take().await;
         let end = answer_all(shared, link, &mut buffers).await;
         shared.pool.put(buffers);
         if let Err(end) = end {

@@ -41,7 +41,6 @@ struct Entry {
     idle_since: Option<Instant>,
     #[cfg(feature = "streaming")]
     streaming: bool,
-    used: bool,
 }
 
 const FREE: Entry = Entry {
@@ -51,12 +50,13 @@ const FREE: Entry = Entry {
     idle_since: None,
     #[cfg(feature = "streaming")]
     streaming: false,
-    used: false,
 };
 
 /// The deadlines of all connections.
 pub(crate) struct Deadlines {
     entries: RefCell<Vec<Entry>>,
+    /// Entries that nobody has.
+    free: RefCell<Vec<usize>>,
     /// No deadline is earlier than this.
     earliest: Cell<Instant>,
     #[cfg(feature = "streaming")]
@@ -67,6 +67,7 @@ impl Deadlines {
     pub(crate) const fn new() -> Self {
         Self {
             entries: RefCell::new(Vec::new()),
+            free: RefCell::new(Vec::new()),
             earliest: Cell::new(NEVER),
             #[cfg(feature = "streaming")]
             ending: Cell::new(false),
@@ -75,15 +76,11 @@ impl Deadlines {
 
     /// Returns a place for the deadline of one connection.
     pub(crate) fn slot(&self) -> Slot<'_> {
-        let mut entries = self.entries.borrow_mut();
-        let free = entries.iter().position(|entry| !entry.used);
-        let index = free.unwrap_or(entries.len());
-        if index == entries.len() {
+        let index = self.free.borrow_mut().pop().unwrap_or_else(|| {
+            let mut entries = self.entries.borrow_mut();
             entries.push(FREE);
-        }
-        if let Some(entry) = entries.get_mut(index) {
-            entry.used = true;
-        }
+            entries.len() - 1
+        });
         Slot {
             deadlines: self,
             index,
@@ -259,5 +256,6 @@ impl Slot<'_> {
 impl Drop for Slot<'_> {
     fn drop(&mut self) {
         self.with(|entry| *entry = FREE);
+        self.deadlines.free.borrow_mut().push(self.index);
     }
 }

@@ -33,9 +33,9 @@
 //! does not wait, and the socket's own size) and no buffer. While a request is under way it holds an
 //! input buffer of 1 KiB, which grows to [`Limits::head_bytes`] for a large head, and an output
 //! buffer of 1 to 4 KiB; a body is read in pieces of 1 KiB, and [`Request::read_body`] keeps at most
-//! what it was told. So `(max_connections + 1) × (head_bytes + 7 KiB)`, 2.8 MiB with the default
-//! limits, is the most that clients can make the server hold beside what the handler makes, and for
-//! that each of them has to be in the middle of a request. A response that is being streamed keeps its
+//! what it was told. So `max_requests × (head_bytes + 7 KiB)`, 2.8 MiB with the default limits, is the
+//! most that clients can make the server hold beside their connections and what the handler makes, and
+//! for that so many have to be in the middle of a request. A response that is being streamed keeps its
 //! buffers and its source for as long as it lasts; [`Limits::max_streams`] bounds how many do.
 #![no_std]
 #![forbid(unsafe_code)]

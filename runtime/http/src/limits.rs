@@ -8,6 +8,9 @@ pub struct Limits {
     /// Connections that are served at the same time. With one more, the longest idle connection is
     /// closed; if none is idle, further ones wait in the listener until one ends.
     pub max_connections: usize,
+    /// Requests that are under way at the same time. A connection with a further one waits until one is done, which all
+    /// are in time; so many hold buffers.
+    pub max_requests: usize,
     /// Responses that are streamed at the same time, each on a connection of its own; a further one
     /// becomes 503. Only with feature `streaming`.
     pub max_streams: usize,
@@ -33,7 +36,8 @@ pub struct Limits {
 impl Limits {
     /// The limits that [`Default`] gives, as a constant.
     pub const DEFAULT: Self = Self {
-        max_connections: 256,
+        max_connections: 16_384,
+        max_requests: 256,
         max_streams: 32,
         request_line_bytes: 1024,
         head_bytes: 4096,

@@ -20,6 +20,8 @@ const GOODBYE: Duration = Duration::from_secs(5);
 /// (RFC 9112, 9.6).
 const LINGER: Duration = Duration::from_secs(2);
 const LINGER_BYTES: usize = 64 * 1024;
+/// What is thrown away is read in pieces so large.
+const SCRATCH: usize = 128;
 
 /// What a socket must be able to do.
 pub(crate) trait Socket: Read + Write + Readable + TcpShutdown {}
@@ -92,11 +94,11 @@ impl<S: Socket> Link<'_, S> {
         Duration::from_secs(bytes as u64 / rate)
     }
 
-    /// Ends the connection. `scratch` is overwritten.
-    pub(crate) async fn end(&mut self, end: End, scratch: &mut [u8]) {
+    /// Ends the connection.
+    pub(crate) async fn end(&mut self, end: End) {
         let ended = match end {
             End::Silent => self.close(GOODBYE).await,
-            End::Answered => self.close_and_linger(scratch).await,
+            End::Answered => self.close_and_linger().await,
             End::Abort => Err(Failure::Broken),
         };
         if ended.is_err() {
@@ -116,14 +118,14 @@ impl<S: Socket> Link<'_, S> {
         )
     }
 
-    async fn close_and_linger(&mut self, scratch: &mut [u8]) -> Result<(), Failure> {
+    async fn close_and_linger(&mut self) -> Result<(), Failure> {
         self.close(self.limits.write_timeout).await?;
         let last = Instant::now().saturating_add(LINGER);
         let mut discarded = 0;
         // Anything but more bytes is as good an end as any: the response has arrived.
         while discarded < LINGER_BYTES {
             let left = last.saturating_duration_since(Instant::now());
-            match self.read(scratch, Until::Idle(left)).await {
+            match self.read(&mut [0; SCRATCH], Until::Idle(left)).await {
                 Ok(count) if count > 0 => discarded += count,
                 _ => break,
             }

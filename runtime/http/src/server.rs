@@ -44,7 +44,7 @@ where
         limits,
         handler,
         deadlines: Deadlines::new(),
-        pool: Pool::new(),
+        pool: Pool::new(limits.max_requests.max(1)),
         crowded: Cell::new(false),
         #[cfg(feature = "streaming")]
         streams: Cell::new(0),

@@ -216,7 +216,8 @@ fn three_hundred_connections_at_once_are_all_served() {
         client.send(&GET[..20]);
     }
     server.run();
-    assert_eq!(server.waiting(), 300 - 257);
+    // More than may hold buffers: those behind wait with what they have to say.
+    assert_eq!(server.waiting(), 0);
     for client in &clients {
         client.send(&GET[20..]);
     }

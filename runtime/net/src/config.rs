@@ -117,6 +117,13 @@ impl fmt::Display for Address {
 
 /// A connection gets no more than one such part of what is plentiful.
 const PLENTY: usize = 8;
+/// No window can be larger (RFC 7323, 2.3).
+const MOST: usize = 65_535 << 14;
+
+/// How long an acknowledgement waits for data to go with (RFC 9293, 3.8.6.3: less than 500 ms).
+const ACK_DELAY: landfall_tcp::Micros = 10_000;
+/// How long TIME-WAIT lasts: far longer than a segment lives in the networks of today.
+const TIME_WAIT: landfall_tcp::Micros = 10_000_000;
 
 /// How a stack behaves. [`Config::new`] gives values for a small server; each may be changed.
 #[derive(Clone, Debug)]
@@ -133,9 +140,10 @@ pub struct Config {
     pub random_seed: u64,
     /// What log lines of this stack begin with.
     pub name: &'static str,
-    /// Bytes of receive buffer of a TCP connection, at least; it is also its largest receive window.
+    /// Bytes that a TCP connection's peer may send before they are read, at least: its receive window. Memory is taken for
+    /// what is there.
     pub rx_buffer: usize,
-    /// Bytes of send buffer of a TCP connection, at least.
+    /// Bytes that may be written to a TCP connection before its peer acknowledges them, at least.
     pub tx_buffer: usize,
     /// Bytes of each of the two while memory is plentiful. Half of what was free at the start is
     /// left for connections with the least.
@@ -153,9 +161,13 @@ pub struct Config {
     pub free_memory: Option<fn() -> usize>,
     /// No connection is made while fewer bytes than this would stay free.
     pub memory_reserve: usize,
-    /// Bytes of heap that the app may come to hold for each connection, beside the socket. They are
-    /// kept free for every connection that there is, so that a crowd cannot use up the memory.
+    /// Bytes of heap that the app may come to hold for a connection with something under way, beside the socket. They
+    /// are kept free, so that a crowd cannot use up the memory.
     pub app_memory: usize,
+    /// How many connections may have something under way at the same time.
+    pub app_busy: usize,
+    /// Bytes of heap that the app may hold for each other connection. They are kept free for a connection that is made.
+    pub app_idle_memory: usize,
     /// How long a peer may take to complete a handshake that it began.
     pub half_open_timeout_ms: u64,
     /// How long an attempt to connect to a peer may take.
@@ -181,14 +193,16 @@ impl Config {
             name: "net",
             rx_buffer: 4096,
             tx_buffer: 8192,
-            roomy_buffer: 1_048_560,
+            roomy_buffer: 1 << 20,
             udp_buffer: 8192,
             max_connections: 16_384,
             backlog: 1024,
-            max_time_wait: 128,
+            max_time_wait: 1024,
             free_memory: None,
             memory_reserve: 128 * 1024,
             app_memory: 12 * 1024,
+            app_busy: 256,
+            app_idle_memory: 4 * 1024,
             half_open_timeout_ms: 10_000,
             connect_timeout_ms: 20_000,
             user_timeout_ms: 60_000,
@@ -201,41 +215,34 @@ impl Config {
     pub(crate) fn buffers(&self, plentiful: usize) -> Buffers {
         let share = self.roomy_buffer.min(plentiful / PLENTY / 2);
         Buffers {
-            receive: rx_capacity(self.rx_buffer.max(share)),
-            send: self.tx_buffer.max(share).clamp(1024, 1 << 29),
+            receive: self.rx_buffer.max(share).clamp(1024, MOST) as u32,
+            send: self.tx_buffer.max(share).clamp(1024, MOST) as u32,
         }
     }
 
-    /// Returns how long an idle peer may be silent in all: two questions, and time to answer.
-    pub(crate) fn idle_timeout(&self) -> Duration {
-        milliseconds(self.keep_alive_ms.saturating_mul(2).saturating_add(15_000))
+    /// Returns how a connection is to behave, with packets of `mtu` bytes and while so many bytes are plentiful.
+    pub(crate) fn tcp(&self, mtu: usize, plentiful: usize) -> landfall_tcp::Settings {
+        let Buffers { receive, send } = self.buffers(plentiful);
+        let micros = |milliseconds: u64| milliseconds.saturating_mul(1000);
+        landfall_tcp::Settings {
+            mss: u16::try_from(mtu).unwrap_or(u16::MAX),
+            receive,
+            send,
+            user_timeout: micros(self.user_timeout_ms),
+            keep_alive: micros(self.keep_alive_ms),
+            // Two questions, and time to answer.
+            idle_timeout: micros(self.keep_alive_ms.saturating_mul(2).saturating_add(15_000)),
+            ack_delay: ACK_DELAY,
+            time_wait: TIME_WAIT,
+        }
     }
 }
 
 /// Bytes of a connection's two buffers.
 #[derive(Clone, Copy, Debug, Eq, PartialEq)]
 pub(crate) struct Buffers {
-    pub(crate) receive: usize,
-    pub(crate) send: usize,
-}
-
-/// Returns the receive buffer's size as smoltcp can have it without harm.
-///
-/// In a SYN the window is not scaled, yet smoltcp 0.14 remembers what it sent there as if it were,
-/// so a peer may send `65535 << shift` bytes. A buffer above 64 KiB must hold that many, or a peer
-/// that fills the window would overrun it (an assertion in smoltcp's ring buffer).
-pub(crate) fn rx_capacity(wanted: usize) -> usize {
-    let wanted = wanted.clamp(1024, 1 << 29);
-    if wanted <= 65_535 {
-        return wanted;
-    }
-    let shift = (usize::BITS - wanted.leading_zeros()) - 16;
-    let usable = 65_535 << shift;
-    if usable <= wanted {
-        usable
-    } else {
-        65_535 << (shift - 1)
-    }
+    pub(crate) receive: u32,
+    pub(crate) send: u32,
 }
 
 /// Returns a duration of so many milliseconds; absurdly long ones are cut to a year.

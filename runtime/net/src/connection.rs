@@ -1,13 +1,14 @@
-//! One TCP connection, and the table that owns them all.
-//!
-//! Each connection has a smoltcp socket set of its own with exactly one socket in it, so smoltcp's
-//! search through "all sockets" ends at the first. What happens to connections is in [`crate::tcp`].
+//! One TCP connection, the table that owns them all, and what they and smoltcp's sockets have in common: when they are to
+//! be asked for frames. What happens to connections is in [`crate::tcp`].
 
 use alloc::boxed::Box;
 use alloc::vec::Vec;
 
+use core::task::Waker;
+
+use landfall_tcp::{Pool, State};
 use smoltcp::iface::{SocketHandle, SocketSet, SocketStorage};
-use smoltcp::socket::{AnySocket, Socket, tcp};
+use smoltcp::socket::AnySocket;
 use smoltcp::wire::IpAddress;
 
 use crate::clock::Instant;
@@ -68,18 +69,25 @@ pub(crate) fn neighbour_key(neighbour: Option<IpAddress>) -> Key {
     }
 }
 
-/// A smoltcp socket in a set of its own, and what the scheduler knows of it.
-pub(crate) struct Endpoint {
-    /// The set with the one socket.
-    pub(crate) set: SocketSet<'static>,
-    /// The socket's place in the set.
-    pub(crate) handle: SocketHandle,
+/// When something is to be asked for frames.
+#[derive(Default)]
+pub(crate) struct Schedule {
     /// Whether it is queued for sending.
     pub(crate) dirty: bool,
     /// The neighbour whose hardware address it waits for, as [`crate::stack::Inner`] files it.
     pub(crate) waits_for: Option<Key>,
     /// The entry it has among the timers.
     pub(crate) timer: Option<Instant>,
+}
+
+/// A smoltcp socket in a set of its own, and what the scheduler knows of it.
+pub(crate) struct Endpoint {
+    /// The set with the one socket.
+    pub(crate) set: SocketSet<'static>,
+    /// The socket's place in the set.
+    pub(crate) handle: SocketHandle,
+    /// When it is to be asked.
+    pub(crate) schedule: Schedule,
     /// How often in a row it asked for a neighbour that did not answer.
     pub(crate) unanswered: u8,
 }
@@ -97,9 +105,7 @@ impl Endpoint {
         Ok(Endpoint {
             set,
             handle,
-            dirty: false,
-            waits_for: None,
-            timer: None,
+            schedule: Schedule::default(),
             unanswered: 0,
         })
     }
@@ -122,14 +128,21 @@ pub(crate) enum Owner {
 pub(crate) struct Connection {
     /// Its name.
     pub(crate) id: ConnectionId,
-    /// The socket.
-    pub(crate) endpoint: Endpoint,
+    /// The protocol's state, and the bytes.
+    pub(crate) tcp: landfall_tcp::Connection,
+    /// Who waits for something to read, and for room to write.
+    pub(crate) reader: Option<Waker>,
+    pub(crate) writer: Option<Waker>,
     /// Both its ends.
     pub(crate) flow: Flow,
+    /// The hardware address that packets for the peer go to: where the peer's came from last.
+    pub(crate) hop: Option<[u8; 6]>,
+    /// When the network was last asked for it.
+    pub(crate) hop_asked: Option<Instant>,
+    /// When it is to be asked for segments.
+    pub(crate) schedule: Schedule,
     /// Who is responsible.
     pub(crate) owner: Owner,
-    /// The state in which it was last asked for frames.
-    pub(crate) state_before: tcp::State,
     /// When it was made.
     pub(crate) created: Instant,
     /// When something is to happen to it that smoltcp does not know of.
@@ -149,42 +162,42 @@ pub(crate) struct Connection {
 }
 
 impl Connection {
-    /// Returns the socket.
-    pub(crate) fn socket(&self) -> &tcp::Socket<'static> {
-        self.endpoint.set.get(self.endpoint.handle)
-    }
-
-    /// Returns the socket.
-    pub(crate) fn socket_mut(&mut self) -> &mut tcp::Socket<'static> {
-        self.endpoint.set.get_mut(self.endpoint.handle)
-    }
-
-    /// Returns the socket.
-    pub(crate) fn into_socket(self) -> Option<tcp::Socket<'static>> {
-        let Endpoint {
-            mut set, handle, ..
-        } = self.endpoint;
-        match set.remove(handle) {
-            Socket::Tcp(socket) => Some(socket),
-            _ => None,
-        }
-    }
-
     /// Throws away what has arrived, if nobody is going to read it.
-    pub(crate) fn discard(&mut self) {
-        if !self.discarding {
-            return;
+    pub(crate) fn discard(&mut self, pool: &mut Pool) {
+        if self.discarding {
+            let count = self.tcp.discard(pool);
+            self.discarded = self.discarded.saturating_add(count);
         }
-        let mut count = 0;
-        // The receive buffer is a ring, so its content may come in two parts.
-        while self.socket().can_recv() {
-            let taken = self.socket_mut().recv(|data| (data.len(), data.len()));
-            match taken {
-                Ok(length) if length > 0 => count += length,
-                _ => break,
-            }
+    }
+
+    /// Wakes who waits for what has happened.
+    pub(crate) fn wake(&mut self) {
+        let events = self.tcp.take_events();
+        let reader = self.reader.take_if(|_| events.readable);
+        let writer = self.writer.take_if(|_| events.writable);
+        for waker in reader.into_iter().chain(writer) {
+            waker.wake();
         }
-        self.discarded = self.discarded.saturating_add(count);
+    }
+
+    /// Remembers who waits for something to read.
+    pub(crate) fn wait_to_read(&mut self, waker: &Waker) {
+        remember(&mut self.reader, waker);
+    }
+
+    /// Remembers who waits for room to write.
+    pub(crate) fn wait_to_write(&mut self, waker: &Waker) {
+        remember(&mut self.writer, waker);
+    }
+}
+
+/// Another task that waited before is woken, so that it can ask again.
+fn remember(place: &mut Option<Waker>, waker: &Waker) {
+    if place.as_ref().is_some_and(|known| known.will_wake(waker)) {
+        return;
+    }
+    if let Some(other) = place.replace(waker.clone()) {
+        other.wake();
     }
 }
 
@@ -259,11 +272,11 @@ impl Table {
     pub(crate) fn count(&self) -> ConnectionCounts {
         let mut counts = ConnectionCounts::default();
         for connection in self.slots.iter().flatten() {
-            let state = connection.socket().state();
+            let state = connection.tcp.state();
             let stage = match connection.owner {
                 Owner::HalfOpen => &mut counts.half_open,
                 Owner::Queued => &mut counts.unaccepted,
-                _ if state == tcp::State::TimeWait => &mut counts.time_wait,
+                _ if state == State::TimeWait => &mut counts.time_wait,
                 Owner::App => &mut counts.open,
                 Owner::Orphan => &mut counts.orphaned,
             };

@@ -44,6 +44,8 @@ pub struct Counters {
     pub dropped_connections: u64,
     /// SYN dropped: not enough free memory.
     pub dropped_memory: u64,
+    /// Dropped: data for which there is not enough free memory. The peer sends them again.
+    pub dropped_data: u64,
     /// Half-open connections removed to make room for newer ones.
     pub half_open_evicted: u64,
     /// Half-open connections removed because the peer never completed the handshake.
@@ -67,12 +69,10 @@ pub struct ConnectionCounts {
     pub orphaned: usize,
     /// In TIME-WAIT.
     pub time_wait: usize,
-    /// Over, and kept for a moment because their large buffers may serve others.
-    pub spare: usize,
 }
 
 impl ConnectionCounts {
-    /// Returns how many connections there are in all, apart from those that are over.
+    /// Returns how many connections there are in all.
     pub fn total(&self) -> usize {
         self.half_open + self.unaccepted + self.open + self.orphaned + self.time_wait
     }

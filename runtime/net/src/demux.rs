@@ -85,17 +85,6 @@ impl Flow {
     }
 }
 
-/// What a TCP segment may do to the table of connections.
-#[derive(Copy, Clone, Debug, Eq, PartialEq)]
-pub(crate) enum Segment {
-    /// A SYN without ACK: the wish to open a connection.
-    Open,
-    /// A reset.
-    Reset,
-    /// Anything else.
-    Other,
-}
-
 /// Whose a frame is.
 #[derive(Copy, Clone, Debug, Eq, PartialEq)]
 pub(crate) enum Class {
@@ -116,8 +105,8 @@ pub(crate) enum Class {
     Dhcp,
     /// A datagram to this UDP port, with so many bytes of data.
     Udp(u16, usize),
-    /// A TCP segment.
-    Tcp(Flow, Segment),
+    /// A TCP segment, and where it begins and ends in the frame.
+    Tcp(Flow, usize, usize),
 }
 
 /// Why a frame is dropped.
@@ -177,6 +166,13 @@ pub(crate) fn classify(frame: &[u8], host: &Host<'_>) -> Result<Class, Drop> {
     }
 }
 
+/// Returns the hardware address that a frame, which is as long as its header at least, comes from.
+pub(crate) fn sender(frame: &[u8]) -> [u8; 6] {
+    let mut sender = [0; 6];
+    sender.copy_from_slice(&frame[6..12]);
+    sender
+}
+
 fn u16_at(bytes: &[u8], at: usize) -> u16 {
     u16::from_be_bytes([bytes[at], bytes[at + 1]])
 }
@@ -214,7 +210,10 @@ fn classify_ipv4(packet: &[u8], group: bool, host: &Host<'_>) -> Result<Class, D
         // A segment by link-layer broadcast is not for a connection (RFC 1122, 4.2.3.10).
         TCP if ours && !group => {
             let ends = (from.into(), destination.into());
-            classify_tcp(ends, addresses, payload, host)
+            classify_tcp(ends, addresses, payload, host).map(|flow| {
+                let start = ETHERNET_HEADER + header_length;
+                Class::Tcp(flow, start, start + payload.len())
+            })
         }
         UDP => {
             let ours = ours || broadcast || host.is_in_group(destination);
@@ -268,7 +267,7 @@ fn classify_tcp(
     addresses: &[u8],
     segment: &[u8],
     host: &Host<'_>,
-) -> Result<Class, Drop> {
+) -> Result<Flow, Drop> {
     if segment.len() < 20 {
         return Err(Drop::Malformed);
     }
@@ -285,15 +284,7 @@ fn classify_tcp(
     if host.duty.verify_tcp && checksum::transport(addresses, TCP, segment) != 0xffff {
         return Err(Drop::Checksum);
     }
-    let kind = match flags {
-        SYN => Segment::Open,
-        _ if flags & RST != 0 => Segment::Reset,
-        _ => Segment::Other,
-    };
-    Ok(Class::Tcp(
-        Flow::new((ends.0, source), (ends.1, destination)),
-        kind,
-    ))
+    Ok(Flow::new((ends.0, source), (ends.1, destination)))
 }
 
 fn classify_udp(

@@ -1,7 +1,8 @@
 //! The device as smoltcp wants it: one frame at a time, each already looked at by [`crate::demux`].
 //!
 //! [`OneFrame`] carries one received frame and the right to send one reply; [`Outlet`] only sends.
-//! Both count what is sent, note what kind it was, and fill in UDP and TCP checksums.
+//! Both count what is sent, note what kind it was, and fill in UDP checksums. TCP is not smoltcp's
+//! ([`crate::segments`]).
 
 use core::task::Context;
 
@@ -11,7 +12,7 @@ use smoltcp::time::Instant;
 
 #[cfg(feature = "ipv6")]
 use crate::demux::ipv6;
-use crate::demux::{ETHERNET_HEADER, ETHERTYPE_ARP, ETHERTYPE_IPV4, IPV4_HEADER, TCP, UDP};
+use crate::demux::{ETHERNET_HEADER, ETHERTYPE_ARP, ETHERTYPE_IPV4, IPV4_HEADER, UDP};
 use landfall_offload::checksum;
 
 /// Which checksums are left to the stack, because the device does not do them.
@@ -23,6 +24,8 @@ pub(crate) struct ChecksumDuty {
     pub(crate) verify_udp: bool,
     /// Check received TCP segments.
     pub(crate) verify_tcp: bool,
+    /// Fill in the checksum of the headers of sent IPv4 packets.
+    pub(crate) fill_ipv4: bool,
     /// Fill in the checksum of sent UDP datagrams.
     pub(crate) fill_udp: bool,
     /// Fill in the checksum of sent TCP segments.
@@ -37,6 +40,7 @@ impl ChecksumDuty {
             verify_ipv4: matches!(capabilities.ipv4, Both | Rx),
             verify_udp: matches!(capabilities.udp, Both | Rx),
             verify_tcp: matches!(capabilities.tcp, Both | Rx),
+            fill_ipv4: matches!(capabilities.ipv4, Both | Tx),
             fill_udp: matches!(capabilities.udp, Both | Tx),
             fill_tcp: matches!(capabilities.tcp, Both | Tx),
         }
@@ -58,21 +62,16 @@ impl ChecksumDuty {
         let Some((header, segment)) = packet.split_at_mut_checked(length) else {
             return;
         };
-        let (field, protocol) = match header[protocol] {
-            UDP if self.fill_udp => (6, UDP),
-            TCP if self.fill_tcp => (16, TCP),
-            _ => return,
-        };
-        if segment.len() < field + 2 {
+        if header[protocol] != UDP || !self.fill_udp || segment.len() < 8 {
             return;
         }
-        segment[field..field + 2].fill(0);
-        let mut value = !checksum::transport(&header[addresses..], protocol, segment);
-        // A UDP checksum of zero would say that there is none (RFC 768).
-        if protocol == UDP && value == 0 {
-            value = 0xffff;
-        }
-        segment[field..field + 2].copy_from_slice(&value.to_be_bytes());
+        segment[6..8].fill(0);
+        // A checksum of zero would say that there is none (RFC 768).
+        let value = match !checksum::transport(&header[addresses..], UDP, segment) {
+            0 => 0xffff,
+            value => value,
+        };
+        segment[6..8].copy_from_slice(&value.to_be_bytes());
     }
 }
 
@@ -90,7 +89,6 @@ pub(crate) fn capabilities(device: &driver::Capabilities) -> DeviceCapabilities 
         driver::Checksum::Rx | driver::Checksum::None => Checksum::None,
     };
     seen.checksum.udp = Checksum::None;
-    seen.checksum.tcp = Checksum::None;
     seen.checksum.icmpv4 = Checksum::Both;
     #[cfg(feature = "ipv6")]
     {

@@ -6,7 +6,7 @@ use smoltcp::iface::{SocketHandle, SocketSet};
 use smoltcp::socket::dhcpv4;
 
 use crate::clock::{Duration, Instant};
-use crate::connection::{Endpoint, Work};
+use crate::connection::{Endpoint, Schedule, Work};
 use crate::stack::Inner;
 use crate::{Address, AddressSource, Error};
 
@@ -36,9 +36,7 @@ impl DhcpClient {
             let endpoint = Endpoint {
                 set: SocketSet::new(alloc::vec::Vec::new()),
                 handle: SocketHandle::default(),
-                dirty: false,
-                waits_for: None,
-                timer: None,
+                schedule: Schedule::default(),
                 unanswered: 0,
             };
             return Ok((endpoint, None));

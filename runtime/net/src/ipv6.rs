@@ -291,6 +291,7 @@ impl Ipv6 {
                     own.stage = Stage::Tentative(now + LISTEN);
                 }
             }
+            Message::Resolve(..) => {}
             Message::Solicit(_) => {
                 self.questions -= 1;
                 self.next_question = Some(now + QUESTION_EVERY);

@@ -1,12 +1,14 @@
 //! The IP stack of Landfall: IPv4, ARP, ICMP echo, DHCP, UDP and TCP over any Ethernet device; with
 //! feature `multicast` IGMP and groups for UDP, with feature `ipv6` IPv6, neighbour discovery and SLAAC.
 //!
-//! smoltcp does the protocols; this crate does what smoltcp leaves to its user, for a server that
-//! faces a network it does not trust:
+//! smoltcp does ARP, ICMP, DHCP, UDP and what IPv6 needs of them, and `landfall-tcp` the TCP; this crate does what they
+//! leave to their user, for a server that faces a network it does not trust:
 //!
 //! - a frame finds its connection through a map, never by a walk over all sockets (`demux`);
 //! - a listener has a real backlog: each SYN gets a connection of its own while memory lasts, and
 //!   no burst is refused (`listener`);
+//! - a connection holds memory for the bytes that are on their way and no more, and the window that a
+//!   peer gets is matched to the memory there is (`admission`);
 //! - every resource has a bound, and each frame that is dropped is counted by its cause
 //!   ([`Counters`]);
 //! - what smoltcp would panic on never reaches it.
@@ -45,6 +47,7 @@ mod lists;
 #[cfg(feature = "ipv6")]
 mod ndisc;
 mod runner;
+mod segments;
 mod socket;
 mod stack;
 mod tcp;

@@ -39,6 +39,8 @@ pub(crate) enum Message {
     Claim(Ipv6Addr),
     /// Asks routers to advertise, from this address.
     Solicit(Ipv6Addr),
+    /// Asks, from the first address, for the hardware address of the second.
+    Resolve(Ipv6Addr, Ipv6Addr),
 }
 
 impl Message {
@@ -48,6 +50,7 @@ impl Message {
             Message::Ask(target) => (Ipv6Addr::UNSPECIFIED, solicited_node(target)),
             Message::Claim(own) => (own, ALL_NODES),
             Message::Solicit(own) => (own, ALL_ROUTERS),
+            Message::Resolve(own, target) => (own, solicited_node(target)),
         }
     }
 
@@ -71,6 +74,10 @@ impl Message {
                 lladdr: Some(own.into()),
             },
             Message::Solicit(_) => NdiscRepr::RouterSolicit {
+                lladdr: Some(own.into()),
+            },
+            Message::Resolve(_, target_addr) => NdiscRepr::NeighborSolicit {
+                target_addr,
                 lladdr: Some(own.into()),
             },
         });

@@ -7,12 +7,11 @@ use core::net::Ipv4Addr;
 use core::task::{Context, Poll};
 
 use embassy_net_driver::{Driver, LinkState, RxToken, TxToken};
-use smoltcp::socket::tcp;
 use smoltcp::wire::IpAddress;
 
 use crate::Stack;
 use crate::clock::{self, Alarm, Duration, Instant};
-use crate::connection::{Work, key_time, neighbour_key, time_key};
+use crate::connection::{Key, Work, key_time, neighbour_key, time_key};
 use crate::demux::{self, Class, Drop, Host};
 use crate::device::{Meter, OneFrame, Outlet};
 use crate::stack::Inner;
@@ -20,11 +19,11 @@ use crate::stack::Inner;
 /// Frames taken from the device before it is the turn of sending.
 const FRAMES_IN: usize = 32;
 /// Sockets asked and frames sent before it is the turn of receiving, together.
-const STEPS_OUT: usize = 64;
-/// Frames of one socket before it is the turn of the next.
+const STEPS_OUT: usize = 96;
+/// Frames of one of smoltcp's sockets before it is the turn of the next.
 const BURST: usize = 8;
-/// How long an acknowledgement waits for data to go with (RFC 9293, 3.8.6.3: less than 500 ms).
-const ACK_DELAY: Duration = Duration::from_millis(10);
+/// How long memory is kept for bytes that may come.
+const TRIM_EVERY: Duration = Duration::from_secs(1);
 /// When to ask a socket again that wanted to send and did not. This should not happen; it keeps a
 /// disagreement with smoltcp from taking the whole CPU.
 const LOOK_AGAIN: Duration = Duration::from_millis(10);
@@ -70,7 +69,7 @@ impl<D: Driver> Runner<D> {
             let now = clock::now();
             inner.watch_link(device.link_state(cx), link_up, now);
             inner.expire(now);
-            inner.expire_spares(now);
+            inner.feed_the_starving();
             let up = *link_up == Some(true);
             if up {
                 inner.announce(device, cx);
@@ -82,10 +81,11 @@ impl<D: Driver> Runner<D> {
             #[cfg(not(feature = "ipv6"))]
             let soonest = None;
             let more_out = inner.send(device, cx, now);
+            inner.trim_pool(now);
             // The device wakes this task when it has a frame or room; the rest is for us to ask.
             if more_in || more_out {
                 cx.waker().wake_by_ref();
-            } else if let Some(at) = soonest.into_iter().chain(inner.next_timer()).min() {
+            } else if let Some(at) = soonest.into_iter().chain(inner.next_timer(now)).min() {
                 if at <= now {
                     cx.waker().wake_by_ref();
                 } else {
@@ -130,18 +130,37 @@ impl Inner {
                 return;
             }
             self.timers.pop_first();
-            if let Some(endpoint) = self.endpoint(work) {
-                endpoint.timer = None;
+            if let Some(schedule) = self.schedule(work) {
+                schedule.timer = None;
                 self.mark(work);
             }
         }
     }
 
+    /// Lets those write again who found no memory, if there is some.
+    fn feed_the_starving(&mut self) {
+        if !self.starving.is_empty() && self.pool.has_some() {
+            self.starving.wake_all();
+        }
+    }
+
+    /// Now and then gives back what is kept and nobody uses.
+    fn trim_pool(&mut self, now: Instant) {
+        if self.trim_at.is_some_and(|at| at <= now) {
+            self.pool.trim();
+            self.trim_at = None;
+        }
+        if self.trim_at.is_none() && self.pool.spare_bytes() > 0 {
+            self.trim_at = Some(now + TRIM_EVERY);
+        }
+    }
+
     /// Returns when there is something to do next.
-    fn next_timer(&self) -> Option<Instant> {
+    fn next_timer(&self, now: Instant) -> Option<Instant> {
         let first = self.timers.first().map(|&(at, _)| key_time(at));
-        let spare = self.spare.first().map(|it| it.until);
-        first.into_iter().chain(spare).min()
+        let starving = (!self.starving.is_empty()).then(|| now + LOOK_AGAIN);
+        let others = starving.into_iter().chain(self.trim_at);
+        first.into_iter().chain(others).min()
     }
 
     /// Takes a batch of frames from the device. Returns whether there may be more.
@@ -169,12 +188,17 @@ impl Inner {
             ipv6: &self.ipv6,
         };
         match demux::classify(frame, &host) {
-            Ok(Class::Tcp(flow, segment)) => self.tcp_receive(flow, segment, frame, reply, now),
+            Ok(Class::Tcp(flow, start, end)) => {
+                self.tcp_receive(flow, (start, end), frame, reply, now);
+            }
             Ok(Class::Udp(port, length)) => self.udp_receive(port, length, frame, reply, now),
             Ok(Class::Arp) => {
                 self.control_receive(frame, reply, now);
-                if let Some(&sender) = frame.get(28..).and_then(|it| it.first_chunk::<4>()) {
-                    self.neighbour_spoke(Ipv4Addr::from(sender).into());
+                // Who says it and by which hardware address (RFC 826).
+                let said = frame.get(22..).and_then(|it| it.first_chunk::<10>());
+                if let Some(&[a, b, c, d, e, f, w, x, y, z]) = said {
+                    let sender = Ipv4Addr::new(w, x, y, z);
+                    self.neighbour_spoke(sender.into(), [a, b, c, d, e, f]);
                 }
             }
             #[cfg(feature = "ipv6")]
@@ -182,7 +206,7 @@ impl Inner {
                 self.ipv6_watch(frame);
                 self.control_receive(frame, reply, now);
                 if let Some(sender) = demux::ipv6::address_at(frame, demux::ETHERNET_HEADER + 8) {
-                    self.neighbour_spoke(sender.into());
+                    self.neighbour_spoke(sender.into(), demux::sender(frame));
                 }
             }
             #[cfg(feature = "ipv6")]
@@ -230,14 +254,21 @@ impl Inner {
 
     /// After a neighbour told of its hardware address: whoever waited for it may try again. Those that
     /// wait for another stay asleep, so that noise on the wire wakes nobody.
-    fn neighbour_spoke(&mut self, sender: IpAddress) {
+    fn neighbour_spoke(&mut self, sender: IpAddress, hardware: [u8; 6]) {
         for neighbour in [Some(sender), None].map(neighbour_key) {
             while let Some(&(known, work)) = self.waiting.range((neighbour, Work::Control)..).next()
                 && known == neighbour
             {
                 self.waiting.remove(&(known, work));
-                if let Some(endpoint) = self.endpoint(work) {
-                    endpoint.waits_for = None;
+                if let Some(schedule) = self.schedule(work) {
+                    schedule.waits_for = None;
+                }
+                // A group's address is nobody's.
+                if let Work::Tcp(id) = work
+                    && hardware[0] & 1 == 0
+                    && let Some(connection) = self.connections.get_mut(id)
+                {
+                    connection.hop = Some(hardware);
                 }
                 self.mark(work);
             }
@@ -248,14 +279,18 @@ impl Inner {
     fn send<D: Driver>(&mut self, device: &mut D, cx: &mut Context<'_>, now: Instant) -> bool {
         let mut steps = 0;
         while let Some(work) = self.dirty.pop_front() {
-            let Some(endpoint) = self.endpoint(work) else {
+            let Some(schedule) = self.schedule(work) else {
                 continue;
             };
-            endpoint.dirty = false;
-            if let Work::Tcp(id) = work {
-                self.tcp_before_send(id, now);
-            }
-            match self.send_from(work, device, cx, now) {
+            schedule.dirty = false;
+            let sent = match work {
+                Work::Tcp(id) => {
+                    self.tcp_before_send(id, now);
+                    self.tcp_send(id, device, cx, now)
+                }
+                Work::Control | Work::Udp(_) => self.send_from(work, device, cx, now),
+            };
+            match sent {
                 Sent::All(next) => self.after_send(work, next, now),
                 Sent::Some(frames) => {
                     self.after_send(work, None, now);
@@ -268,8 +303,8 @@ impl Inner {
                         self.tcp_after_send(id, now);
                     }
                     // It keeps its turn; the device wakes this task when it has room.
-                    if let Some(endpoint) = self.endpoint(work) {
-                        endpoint.dirty = true;
+                    if let Some(schedule) = self.schedule(work) {
+                        schedule.dirty = true;
                         self.dirty.push_front(work);
                     }
                     return false;
@@ -297,10 +332,7 @@ impl Inner {
                 .datagrams
                 .get_mut(port)
                 .map(|socket| &mut socket.endpoint),
-            Work::Tcp(id) => self
-                .connections
-                .get_mut(id)
-                .map(|found| &mut found.endpoint),
+            Work::Tcp(_) => None,
         };
         let Some(endpoint) = endpoint else {
             return Sent::All(None);
@@ -345,17 +377,19 @@ impl Inner {
         result
     }
 
-    /// Files `work` under the neighbour that it cannot send to yet.
+    /// Notes that one of smoltcp's sockets cannot send yet. For whom it waits only smoltcp knows: it tries again after
+    /// anybody's word. There are few of these.
     fn wait_for_neighbour(&mut self, work: Work) {
-        let remote = match work {
-            Work::Tcp(id) => self.connections.get(id).map(|found| found.flow.remote()),
-            Work::Control | Work::Udp(_) => None,
-        };
-        // Filed under none: tries again after anybody's word. There are few of these.
-        let neighbour = neighbour_key(remote.and_then(|remote| self.next_hop(remote)));
         if let Some(endpoint) = self.endpoint(work) {
             endpoint.unanswered = endpoint.unanswered.saturating_add(1);
-            let before = endpoint.waits_for.replace(neighbour);
+            self.file_under(work, neighbour_key(None));
+        }
+    }
+
+    /// Files `work` under the neighbour that it waits for.
+    pub(crate) fn file_under(&mut self, work: Work, neighbour: Key) {
+        if let Some(schedule) = self.schedule(work) {
+            let before = schedule.waits_for.replace(neighbour);
             if let Some(before) = before {
                 self.waiting.remove(&(before, work));
             }
@@ -388,46 +422,22 @@ impl Inner {
 
     /// Makes sure that `work` is asked at `at`. An earlier timer is left: it will set the next one.
     pub(crate) fn set_timer(&mut self, work: Work, at: Instant) {
-        let Some(endpoint) = self.endpoint(work) else {
+        let Some(schedule) = self.schedule(work) else {
             return;
         };
-        if endpoint.timer.is_some_and(|known| known <= at) {
+        if schedule.timer.is_some_and(|known| known <= at) {
             return;
         }
-        let before = endpoint.timer.replace(at);
+        let before = schedule.timer.replace(at);
         if let Some(before) = before {
             self.timers.remove(&(time_key(before), work));
         }
         self.timers.insert((time_key(at), work));
     }
-
-    /// Gives one frame to the socket of a TCP connection. Returns its state before and after.
-    pub(crate) fn tcp_give<T: TxToken>(
-        &mut self,
-        id: crate::connection::ConnectionId,
-        frame: &[u8],
-        reply: T,
-        now: Instant,
-    ) -> Option<(tcp::State, tcp::State)> {
-        let connection = self.connections.get_mut(id)?;
-        let before = connection.socket().state();
-        // Several segments that the device has put together are acknowledged at once: at least every
-        // second one is to be (RFC 9293, 3.8.6.3).
-        let several = frame.len() > self.capabilities.max_transmission_unit;
-        let delay = if several { Duration::ZERO } else { ACK_DELAY };
-        connection.socket_mut().set_ack_delay(Some(delay));
-        let mut device = OneFrame::new(frame, reply, &self.capabilities, self.duty);
-        self.interface
-            .poll_ingress_single(now, &mut device, &mut connection.endpoint.set);
-        let after = connection.socket().state();
-        let meter = device.meter;
-        self.count_sent(meter);
-        Some((before, after))
-    }
 }
 
 /// What came of asking a socket for frames.
-enum Sent {
+pub(crate) enum Sent {
     /// It has no more; it wants to be asked again then.
     All(Option<Instant>),
     /// It sent so many and has more.

@@ -6,7 +6,7 @@ use core::task::{Context, Poll};
 
 use edge_nal::{Close, Readable, TcpShutdown, TcpSplit};
 use embedded_io_async::{ErrorType, Read, Write};
-use smoltcp::socket::tcp::{RecvError, State};
+use landfall_tcp::State;
 
 use crate::connection::{ConnectionId, Work};
 use crate::demux::Flow;
@@ -52,7 +52,7 @@ impl TcpSocket {
             inner
                 .connections
                 .get(self.id)
-                .map_or(0, |found| found.socket().send_queue())
+                .map_or(0, |found| found.tcp.queued())
         })
     }
 
@@ -69,22 +69,21 @@ impl TcpSocket {
             if data.is_empty() || connection.discarding {
                 return Poll::Ready(Ok(0));
             }
-            let failure = connection.failure;
-            match connection.socket_mut().recv_slice(data) {
-                Ok(0) => {
-                    connection.socket_mut().register_recv_waker(cx.waker());
-                    Poll::Pending
-                }
-                Ok(length) => {
-                    // The window has grown: the peer may have to be told.
-                    inner.kick(Work::Tcp(self.id));
-                    Poll::Ready(Ok(length))
-                }
-                Err(RecvError::Finished) => Poll::Ready(Ok(0)),
-                Err(RecvError::InvalidState) => {
-                    Poll::Ready(Err(failure.unwrap_or(Error::ConnectionReset)))
-                }
+            let length = connection.tcp.read(&mut inner.pool, data);
+            if length > 0 {
+                // The window has grown: the peer may have to be told.
+                inner.kick(Work::Tcp(self.id));
+                return Poll::Ready(Ok(length));
             }
+            if connection.tcp.is_finished() {
+                return Poll::Ready(Ok(0));
+            }
+            if !connection.tcp.may_receive() {
+                let failure = connection.failure.unwrap_or(Error::ConnectionReset);
+                return Poll::Ready(Err(failure));
+            }
+            connection.wait_to_read(cx.waker());
+            Poll::Pending
         })
     }
 
@@ -93,12 +92,11 @@ impl TcpSocket {
             let Some(connection) = inner.connections.get_mut(self.id) else {
                 return Poll::Ready(Err(Error::ConnectionAborted));
             };
-            let discarding = connection.discarding;
-            let socket = connection.socket_mut();
-            if discarding || socket.can_recv() || !socket.may_recv() {
+            let tcp = &connection.tcp;
+            if connection.discarding || tcp.readable() > 0 || !tcp.may_receive() {
                 return Poll::Ready(Ok(()));
             }
-            socket.register_recv_waker(cx.waker());
+            connection.wait_to_read(cx.waker());
             Poll::Pending
         })
     }
@@ -108,26 +106,31 @@ impl TcpSocket {
             let Some(connection) = inner.connections.get_mut(self.id) else {
                 return Poll::Ready(Err(Error::ConnectionAborted));
             };
-            let failure = connection.failure;
-            let full = connection.full;
-            let socket = connection.socket_mut();
-            let room = socket.send_capacity() - socket.send_queue();
-            if full && socket.may_send() && room < socket.send_capacity() / ROOM_PART {
-                socket.register_send_waker(cx.waker());
+            let tcp = &mut connection.tcp;
+            if !tcp.may_send() {
+                return Poll::Ready(Err(connection.failure.unwrap_or(Error::Closed)));
+            }
+            if data.is_empty() {
+                return Poll::Ready(Ok(0));
+            }
+            let room = tcp.room();
+            if room == 0 || connection.full && room < tcp.send_capacity() / ROOM_PART {
+                connection.full = true;
+                connection.wait_to_write(cx.waker());
                 return Poll::Pending;
             }
-            match socket.send_slice(data) {
-                Ok(0) if !data.is_empty() => {
-                    socket.register_send_waker(cx.waker());
-                    connection.full = true;
+            connection.full = false;
+            match tcp.write(&mut inner.pool, data) {
+                // Memory is short; what is on its way may give some back.
+                0 => {
+                    inner.starving.register(cx.waker());
+                    inner.kick(Work::Tcp(self.id));
                     Poll::Pending
                 }
-                Ok(length) => {
-                    connection.full = false;
+                length => {
                     inner.kick(Work::Tcp(self.id));
                     Poll::Ready(Ok(length))
                 }
-                Err(_) => Poll::Ready(Err(failure.unwrap_or(Error::Closed))),
             }
         })
     }
@@ -147,12 +150,11 @@ impl TcpSocket {
             };
             if matches!(what, Close::Read | Close::Both) {
                 connection.discarding = true;
-                connection.discard();
+                connection.discard(&mut inner.pool);
             }
-            if matches!(what, Close::Write | Close::Both)
-                && connection.socket().state() != State::Closed
+            if matches!(what, Close::Write | Close::Both) && connection.tcp.state() != State::Closed
             {
-                connection.socket_mut().close();
+                connection.tcp.close();
             }
             inner.kick(Work::Tcp(self.id));
         });

@@ -12,13 +12,13 @@ use core::net::{IpAddr, SocketAddr};
 use core::task::{Poll, Waker};
 
 use embassy_net_driver::{Driver, HardwareAddress};
+use landfall_tcp::Pool;
 use smoltcp::iface::Interface;
 use smoltcp::phy::DeviceCapabilities;
 use smoltcp::wire::{EthernetAddress, IpAddress, IpCidr, IpEndpoint, Ipv4Cidr};
 
-use crate::admission::{SPARES, Spare};
 use crate::clock;
-use crate::connection::{Connection, ConnectionId, Endpoint, Key, Table, Work};
+use crate::connection::{ConnectionId, Endpoint, Key, Schedule, Table, Work};
 use crate::demux::{DHCP_CLIENT, Flow};
 use crate::device::{self, ChecksumDuty, OneFrame};
 use crate::dhcp::DhcpClient;
@@ -30,6 +30,10 @@ use crate::{
     Address, AddressConfig, AddressSource, Config, ConnectionCounts, Counters, Error, Runner,
     TcpListener, TcpSocket, UdpSocket,
 };
+
+/// So much of the memory may be kept for bytes of connections to come, and so much is left alone by those that hold some
+/// already.
+const POOL_PART: usize = 16;
 
 /// Makes a stack on `device`: the handle for apps, and the network task.
 pub fn new<D: Driver>(mut device: D, config: Config) -> Result<(Stack, Runner<D>), Error> {
@@ -155,10 +159,7 @@ impl Stack {
 
     /// Counts the TCP connections by stage. It looks at each, so not for every request.
     pub fn connections(&self) -> ConnectionCounts {
-        self.with(|inner| ConnectionCounts {
-            spare: inner.spare.len(),
-            ..inner.connections.count()
-        })
+        self.with(|inner| inner.connections.count())
     }
 }
 
@@ -217,8 +218,12 @@ pub(crate) struct Inner {
     /// All TCP connections, and how frames find them.
     pub(crate) connections: Table,
     pub(crate) flows: BTreeMap<Flow, ConnectionId>,
-    /// Sockets that others may have, the one that is kept for longest last.
-    pub(crate) spare: Vec<Spare>,
+    /// Memory for the bytes of connections.
+    pub(crate) pool: Pool,
+    /// When what is kept of it and nobody uses is given back.
+    pub(crate) trim_at: Option<clock::Instant>,
+    /// Who wants to write and found no memory.
+    pub(crate) starving: Waiters,
     pub(crate) listeners: Ports<Backlog>,
     /// Connections in TIME-WAIT, by when they came there.
     pub(crate) time_wait: BTreeSet<(Key, Work)>,
@@ -259,6 +264,13 @@ impl Inner {
         let now = clock::now();
         let interface = Interface::new(settings, &mut nothing, now);
 
+        let free_at_start = config.free_memory.map_or(0, |free| free());
+        let pool = Pool::new(
+            free_at_start / POOL_PART,
+            config.memory_reserve / 2,
+            config.memory_reserve + free_at_start / POOL_PART,
+            config.free_memory,
+        );
         let (control, dhcp) = DhcpClient::new(config.address == AddressConfig::Dhcp, now)?;
         let mut inner = Inner {
             interface,
@@ -274,7 +286,9 @@ impl Inner {
             announcement_due: false,
             connections: Table::default(),
             flows: BTreeMap::new(),
-            spare: Vec::with_capacity(SPARES),
+            pool,
+            trim_at: None,
+            starving: Waiters::default(),
             listeners: Ports::new(),
             time_wait: BTreeSet::new(),
             datagrams: Ports::new(),
@@ -285,7 +299,7 @@ impl Inner {
             timers: BTreeSet::new(),
             counters: Counters::default(),
             shutting_down: false,
-            free_at_start: config.free_memory.map_or(0, |free| free()),
+            free_at_start,
             runner: None,
             random: config.random_seed,
             config,
@@ -344,8 +358,7 @@ impl Inner {
 
     /// Tells smoltcp of this host's addresses and routers.
     ///
-    /// Connections from an address that is not there any more end: smoltcp drops them when they are next
-    /// asked.
+    /// Connections from an address that is not there any more end when they are next asked.
     pub(crate) fn update_interface(&mut self) {
         let address = self.address;
         self.interface.update_ip_addrs(|known| {
@@ -426,7 +439,7 @@ impl Inner {
         }
     }
 
-    /// Returns the endpoint behind `work`, if it still exists.
+    /// Returns the endpoint behind `work`, if it has one and still exists.
     pub(crate) fn endpoint(&mut self, work: Work) -> Option<&mut Endpoint> {
         match work {
             Work::Control => Some(&mut self.control),
@@ -434,19 +447,27 @@ impl Inner {
                 .datagrams
                 .get_mut(port)
                 .map(|socket| &mut socket.endpoint),
+            Work::Tcp(_) => None,
+        }
+    }
+
+    /// Returns when `work` is to be asked, if it still exists.
+    pub(crate) fn schedule(&mut self, work: Work) -> Option<&mut Schedule> {
+        match work {
             Work::Tcp(id) => self
                 .connections
                 .get_mut(id)
-                .map(|connection: &mut Connection| &mut connection.endpoint),
+                .map(|connection| &mut connection.schedule),
+            _ => self.endpoint(work).map(|endpoint| &mut endpoint.schedule),
         }
     }
 
     /// Queues `work` to be asked for frames to send.
     pub(crate) fn mark(&mut self, work: Work) {
-        if let Some(endpoint) = self.endpoint(work)
-            && !endpoint.dirty
+        if let Some(schedule) = self.schedule(work)
+            && !schedule.dirty
         {
-            endpoint.dirty = true;
+            schedule.dirty = true;
             self.dirty.push_back(work);
         }
     }

@@ -4,21 +4,43 @@
 use core::net::SocketAddr;
 use core::task::{Context, Poll};
 
-use embassy_net_driver::TxToken;
-use smoltcp::socket::tcp::{self, State};
+use embassy_net_driver::{Driver, TxToken};
+use landfall_tcp::{Flags, Header, Micros, Segment, Seq, State, Verdict};
+use smoltcp::wire::IpAddress;
 
 use crate::Error;
-use crate::clock::{self, Instant};
+use crate::clock::{self, Duration, Instant};
 use crate::config::milliseconds;
-use crate::connection::{Connection, ConnectionId, Endpoint, Owner, Work, time_key};
-use crate::demux::{Flow, Segment};
+use crate::connection::{Connection, ConnectionId, Owner, Schedule, Work, neighbour_key, time_key};
+#[cfg(feature = "ipv6")]
+use crate::demux::ipv6;
+use crate::demux::{ETHERNET_HEADER, Flow, IPV4_HEADER};
+use crate::device::Meter;
 use crate::listener::Backlog;
+use crate::runner::Sent;
+use crate::segments::Route;
 use crate::stack::Inner;
+
+/// Segments of one connection before it is the turn of the next: as many as a device puts together.
+const BURST: usize = 45;
+/// How often a neighbour is asked for that does not answer (RFC 1122, 2.3.2.1: at most once a second).
+const ASK_EVERY: Duration = Duration::from_secs(1);
+/// After so many segments in a row that nobody acknowledged, the neighbour may be another one.
+const SUSPICIOUS: u8 = 2;
+/// Bytes of TCP's header.
+const TCP_HEADER: usize = 20;
 
 /// How much an orphan's peer may go on sending before it is told with a reset that nobody reads.
 const DISCARD_LIMIT: usize = 256 * 1024;
-/// So many connections in TIME-WAIT may keep memory that others could have.
-const FEW_TIME_WAIT: usize = 8;
+
+/// Returns a time as `landfall-tcp` has it.
+pub(crate) fn micros(at: Instant) -> Micros {
+    Micros::try_from(at.total_micros()).unwrap_or(0)
+}
+
+fn instant(at: Micros) -> Instant {
+    Instant::from_micros(i64::try_from(at).unwrap_or(i64::MAX))
+}
 
 impl Inner {
     /// Listens on `port`.
@@ -61,7 +83,6 @@ impl Inner {
             return Err(Error::InvalidAddress(remote));
         }
         let now = clock::now();
-        let mut socket = self.new_socket(now)?;
         let flow = |port| Flow::new((peer.addr, peer.port), (own, port));
         let port = self
             .ephemeral_port(|inner, port| {
@@ -69,10 +90,10 @@ impl Inner {
             })
             .ok_or(Error::PortsExhausted)?;
         let flow = flow(port);
-        socket
-            .connect(self.interface.context(), peer, (own, port))
-            .map_err(|_| Error::InvalidAddress(remote))?;
-        let id = self.add(socket, flow, Owner::App, now)?;
+        let settings = self.room_for_one(flow, now)?;
+        let first = self.first_number();
+        let tcp = landfall_tcp::Connection::connect(settings, first, micros(now));
+        let id = self.add(tcp, flow, Owner::App, now)?;
         if let Some(connection) = self.connections.get_mut(id) {
             connection.deadline = Some(now + milliseconds(self.config.connect_timeout_ms));
         }
@@ -89,9 +110,9 @@ impl Inner {
         let Some(connection) = self.connections.get_mut(id) else {
             return Poll::Ready(Err(Error::ConnectionAborted));
         };
-        match connection.socket().state() {
+        match connection.tcp.state() {
             State::SynSent | State::SynReceived => {
-                connection.socket_mut().register_send_waker(cx.waker());
+                connection.wait_to_write(cx.waker());
                 Poll::Pending
             }
             State::Closed => {
@@ -104,55 +125,187 @@ impl Inner {
         }
     }
 
-    /// Takes a TCP segment.
+    /// The first number of a connection, which nobody can guess.
+    pub(crate) fn first_number(&mut self) -> Seq {
+        Seq(self.random() as u32)
+    }
+
+    /// Bytes of data that fit into one packet of a flow.
+    pub(crate) fn segment_size(&self, flow: Flow) -> usize {
+        let ip = match flow.local() {
+            IpAddress::Ipv4(_) => IPV4_HEADER,
+            #[cfg(feature = "ipv6")]
+            IpAddress::Ipv6(_) => ipv6::HEADER,
+        };
+        self.capabilities.max_transmission_unit - ETHERNET_HEADER - ip - TCP_HEADER
+    }
+
+    /// Takes a TCP segment: the bytes from `start` up to `end` of a frame.
     pub(crate) fn tcp_receive<T: TxToken>(
         &mut self,
         flow: Flow,
-        segment: Segment,
+        (start, end): (usize, usize),
         frame: &[u8],
         reply: T,
         now: Instant,
     ) {
-        let id = match self.find(flow, segment) {
+        let Some(segment) = frame.get(start..end).and_then(Segment::read) else {
+            return;
+        };
+        let hop = crate::demux::sender(frame);
+        let asks = segment.flags.has(Flags::SYN) && !segment.flags.has(Flags::ACK);
+        let id = match self.find(flow, asks) {
             Some(id) => id,
-            None if segment == Segment::Open && self.listeners.has(flow.local_port()) => {
-                match self.admit(flow, now) {
-                    Some(id) => id,
-                    None => return,
+            None if asks && self.listeners.has(flow.local_port()) => {
+                if let Some(id) = self.admit(flow, &segment, hop, now) {
+                    self.mark(Work::Tcp(id));
                 }
+                return;
             }
             None => {
                 self.counters.no_socket += 1;
-                return self.control_receive(frame, reply, now);
+                return self.refuse(flow, &segment, hop, reply);
             }
         };
-        let Some((before, after)) = self.tcp_give(id, frame, reply, now) else {
+        let Some(connection) = self.connections.get_mut(id) else {
             return;
         };
+        let before = connection.tcp.state();
+        match connection
+            .tcp
+            .receive(&segment, &mut self.pool, micros(now))
+        {
+            Verdict::Foreign => return self.refuse(flow, &segment, hop, reply),
+            Verdict::Reset => self.note_reset(id, before),
+            Verdict::NoMemory => self.counters.dropped_data += 1,
+            Verdict::Taken => {}
+        }
         if let Some(connection) = self.connections.get_mut(id) {
-            connection.discard();
-            if segment == Segment::Reset && before != after {
-                self.note_reset(id, before);
-            }
+            connection.hop = Some(hop);
+            connection.discard(&mut self.pool);
+            connection.wake();
         }
         self.settle(id, now);
         self.mark(Work::Tcp(id));
     }
 
-    /// Finds the connection of a segment.
-    fn find(&mut self, flow: Flow, segment: Segment) -> Option<ConnectionId> {
+    /// Answers a segment that belongs to no connection with a reset.
+    fn refuse<T: TxToken>(&mut self, flow: Flow, segment: &Segment<'_>, hop: [u8; 6], reply: T) {
+        if let Some(header) = Header::refusal(segment) {
+            let meter = self.route(flow, hop).send(reply, &header, 0, |_| ());
+            self.count_sent(meter);
+        }
+    }
+
+    fn route(&self, flow: Flow, hop: [u8; 6]) -> Route {
+        Route {
+            hardware: self.hardware,
+            hop,
+            flow,
+            duty: self.duty,
+        }
+    }
+
+    /// Finds the connection of a segment, which `asks` for one or not.
+    fn find(&mut self, flow: Flow, asks: bool) -> Option<ConnectionId> {
         let &id = self.flows.get(&flow)?;
         let connection = self.connections.get(id)?;
         // A client that uses its port again opens a new connection while the old one is still in
         // TIME-WAIT (RFC 1122, 4.2.2.13).
-        let over = connection.owner == Owner::Orphan
-            && connection.socket().state() == State::TimeWait
-            && segment == Segment::Open;
+        let over =
+            connection.owner == Owner::Orphan && connection.tcp.state() == State::TimeWait && asks;
         if over {
             self.remove(id);
             return None;
         }
         Some(id)
+    }
+
+    /// Asks a connection for segments and sends them.
+    pub(crate) fn tcp_send<D: Driver>(
+        &mut self,
+        id: ConnectionId,
+        device: &mut D,
+        cx: &mut Context<'_>,
+        now: Instant,
+    ) -> Sent {
+        if !self.find_neighbour(id, device, cx, now) {
+            return Sent::DeviceFull;
+        }
+        let Some(connection) = self.connections.get(id) else {
+            return Sent::All(None);
+        };
+        let Some(hop) = connection.hop else {
+            return Sent::All(Some(now + ASK_EVERY));
+        };
+        let route = self.route(connection.flow, hop);
+        let mut sent = Meter::default();
+        let result = loop {
+            let Some(connection) = self.connections.get_mut(id) else {
+                break Sent::All(None);
+            };
+            let Some(outgoing) = connection.tcp.poll(&mut self.pool, micros(now)) else {
+                break Sent::All(connection.tcp.poll_at().map(instant));
+            };
+            if sent.frames as usize == BURST {
+                break Sent::Some(BURST);
+            }
+            let Some(token) = device.transmit(cx) else {
+                break Sent::DeviceFull;
+            };
+            let tcp = &connection.tcp;
+            let meter = route.send(token, &outgoing.header, outgoing.length, |data| {
+                tcp.copy_data(&outgoing, data);
+            });
+            connection.tcp.sent(&outgoing, micros(now));
+            sent.frames += meter.frames;
+            sent.bytes += meter.bytes;
+        };
+        self.count_sent(sent);
+        result
+    }
+
+    /// Asks for the hardware address of a connection's next hop, where it is not known or seems to be wrong. Returns
+    /// whether the device had room for that.
+    fn find_neighbour<D: Driver>(
+        &mut self,
+        id: ConnectionId,
+        device: &mut D,
+        cx: &mut Context<'_>,
+        now: Instant,
+    ) -> bool {
+        let Some(connection) = self.connections.get(id) else {
+            return true;
+        };
+        let wanted = connection.hop.is_none() || connection.tcp.unanswered() >= SUSPICIOUS;
+        let asked = connection.hop_asked.is_some_and(|at| now < at + ASK_EVERY);
+        if !wanted || asked {
+            return true;
+        }
+        let flow = connection.flow;
+        let Some(neighbour) = self.next_hop(flow.remote()) else {
+            return true;
+        };
+        let meter = match (flow.local(), neighbour) {
+            (IpAddress::Ipv4(own), IpAddress::Ipv4(target)) => {
+                crate::announce::ask(self.hardware, own, target, device, cx)
+            }
+            #[cfg(feature = "ipv6")]
+            (IpAddress::Ipv6(own), IpAddress::Ipv6(target)) => {
+                crate::ndisc::Message::Resolve(own, target).send(self.hardware, device, cx)
+            }
+            #[cfg(feature = "ipv6")]
+            _ => return true,
+        };
+        let Some(meter) = meter else {
+            return false;
+        };
+        self.count_sent(meter);
+        if let Some(connection) = self.connections.get_mut(id) {
+            connection.hop_asked = Some(now);
+        }
+        self.file_under(Work::Tcp(id), neighbour_key(Some(neighbour)));
+        true
     }
 
     fn note_reset(&mut self, id: ConnectionId, before: State) {
@@ -168,18 +321,21 @@ impl Inner {
     /// Adds a connection to the table and to the map of flows.
     pub(crate) fn add(
         &mut self,
-        socket: tcp::Socket<'static>,
+        tcp: landfall_tcp::Connection,
         flow: Flow,
         owner: Owner,
         now: Instant,
     ) -> Result<ConnectionId, Error> {
-        let endpoint = Endpoint::new(socket)?;
         let id = self.connections.insert(|id| Connection {
             id,
-            endpoint,
+            tcp,
+            reader: None,
+            writer: None,
             flow,
+            hop: None,
+            hop_asked: None,
+            schedule: Schedule::default(),
             owner,
-            state_before: State::Closed,
             created: now,
             deadline: None,
             failure: None,
@@ -207,13 +363,18 @@ impl Inner {
         if let Some(since) = connection.time_wait.take() {
             self.time_wait.remove(&(time_key(since), work));
         }
-        if let Some(at) = connection.endpoint.timer.take() {
+        if let Some(at) = connection.schedule.timer.take() {
             self.timers.remove(&(time_key(at), work));
         }
-        if let Some(neighbour) = connection.endpoint.waits_for.take() {
+        if let Some(neighbour) = connection.schedule.waits_for.take() {
             self.waiting.remove(&(neighbour, work));
         }
-        self.keep_spare(connection);
+        // Whoever waits for it is told.
+        let waiting = connection.reader.take().into_iter();
+        waiting
+            .chain(connection.writer.take())
+            .for_each(|waker| waker.wake());
+        connection.tcp.release(&mut self.pool);
     }
 
     fn forget_flow(&mut self, flow: Flow, id: ConnectionId) {
@@ -227,17 +388,14 @@ impl Inner {
         let Some(connection) = self.connections.get_mut(id) else {
             return;
         };
-        let socket = connection.socket();
-        let state = socket.state();
-        // Closed, and not even a reset left to send.
-        let gone = state == State::Closed && socket.remote_endpoint().is_none();
+        let state = connection.tcp.state();
+        let gone = connection.tcp.is_gone();
         let flow = connection.flow;
         match (connection.owner, state) {
             (Owner::HalfOpen, State::SynReceived) => {}
-            // smoltcp goes back to LISTEN when the peer resets a half-open connection.
-            (Owner::HalfOpen, State::Listen | State::Closed) => self.remove(id),
+            (Owner::HalfOpen, State::Closed) => self.remove(id),
             (Owner::HalfOpen, _) => self.complete(id),
-            (Owner::Queued, State::Closed) => self.remove(id),
+            (Owner::Queued, State::Closed) if gone => self.remove(id),
             (Owner::Orphan, State::Closed) if gone => self.remove(id),
             (Owner::Orphan, State::TimeWait) => self.enter_time_wait(id, now),
             (_, State::Closed) => self.forget_flow(flow, id),
@@ -270,13 +428,7 @@ impl Inner {
         connection.time_wait = Some(now);
         connection.deadline = None;
         self.time_wait.insert((time_key(now), Work::Tcp(id)));
-        while self.time_wait.len() > self.config.max_time_wait
-            || self.time_wait.len() > FEW_TIME_WAIT && self.time_wait_is_costly()
-        {
-            if !self.evict_time_wait() {
-                return;
-            }
-        }
+        while self.time_wait.len() > self.config.max_time_wait && self.evict_time_wait() {}
     }
 
     /// Removes the connection that has been in TIME-WAIT for the longest; returns whether there was one.
@@ -297,9 +449,10 @@ impl Inner {
         };
         connection.owner = Owner::Orphan;
         connection.discarding = true;
-        connection.discard();
-        connection.socket_mut().close();
-        connection.unsent = connection.socket().send_queue();
+        connection.discard(&mut self.pool);
+        (connection.reader, connection.writer) = (None, None);
+        connection.tcp.close();
+        connection.unsent = connection.tcp.queued();
         connection.deadline = Some(now + milliseconds(self.config.orphan_timeout_ms));
         self.settle(id, now);
         self.kick(Work::Tcp(id));
@@ -309,48 +462,32 @@ impl Inner {
     pub(crate) fn abort(&mut self, id: ConnectionId) {
         if let Some(connection) = self.connections.get_mut(id) {
             connection.failure.get_or_insert(Error::ConnectionAborted);
-            connection.socket_mut().abort();
+            connection.tcp.abort(&mut self.pool);
+            connection.wake();
             let flow = connection.flow;
             self.forget_flow(flow, id);
             self.kick(Work::Tcp(id));
         }
     }
 
-    /// Before a connection is asked for frames: looks at its limits, and remembers its state.
+    /// Before a connection is asked for segments: enforces its limits.
     pub(crate) fn tcp_before_send(&mut self, id: ConnectionId, now: Instant) {
-        self.tcp_limits(id, now);
-        if let Some(connection) = self.connections.get_mut(id) {
-            connection.state_before = connection.socket().state();
-        }
-    }
-
-    /// Enforces a connection's deadline, and sets how long its peer may be silent.
-    fn tcp_limits(&mut self, id: ConnectionId, now: Instant) {
         let Some(connection) = self.connections.get_mut(id) else {
             return;
         };
+        let moved = !self.interface.has_ip_addr(connection.flow.local());
+        if moved && connection.tcp.state() != State::Closed {
+            connection.failure = Some(Error::ConnectionAborted);
+            connection.tcp.abandon(&mut self.pool);
+            connection.wake();
+        }
         if connection.deadline.is_some_and(|deadline| now >= deadline) {
             return self.tcp_deadline(id, now);
         }
         if connection.owner == Owner::Orphan && connection.discarded > DISCARD_LIMIT {
-            connection.socket_mut().abort();
+            connection.tcp.abort(&mut self.pool);
             self.counters.orphans_aborted += 1;
-            return;
-        }
-        // smoltcp gives up after any silence this long, so it depends on what is expected: an
-        // acknowledgement, or only an answer to one of two keep-alive probes.
-        let owed = milliseconds(self.config.user_timeout_ms);
-        let idle = self.config.idle_timeout();
-        let socket = connection.socket_mut();
-        match socket.state() {
-            State::Closed | State::Listen | State::SynSent | State::SynReceived => {}
-            State::FinWait1 | State::Closing | State::LastAck => socket.set_timeout(Some(owed)),
-            _ if socket.send_queue() > 0 => socket.set_timeout(Some(owed)),
-            State::Established => {
-                socket.set_timeout(Some(idle));
-                connection.deadline = None;
-            }
-            _ => socket.set_timeout(Some(idle)),
+            connection.discarded = 0;
         }
     }
 
@@ -358,7 +495,7 @@ impl Inner {
         let Some(connection) = self.connections.get_mut(id) else {
             return;
         };
-        let unsent = connection.socket().send_queue();
+        let unsent = connection.tcp.queued();
         match connection.owner {
             Owner::HalfOpen => {
                 self.counters.half_open_expired += 1;
@@ -370,44 +507,31 @@ impl Inner {
                 connection.deadline = Some(now + milliseconds(self.config.orphan_timeout_ms));
             }
             // The reset that the abort below left behind could not be sent either.
-            Owner::Orphan if connection.socket().state() == State::Closed => self.remove(id),
+            Owner::Orphan if connection.tcp.state() == State::Closed => self.remove(id),
             Owner::Orphan => {
                 self.counters.orphans_aborted += 1;
-                connection.socket_mut().abort();
+                connection.tcp.abort(&mut self.pool);
                 connection.deadline = Some(now + milliseconds(self.config.orphan_timeout_ms));
             }
-            Owner::App
-                if matches!(
-                    connection.socket().state(),
-                    State::SynSent | State::SynReceived
-                ) =>
-            {
+            Owner::App if matches!(connection.tcp.state(), State::SynSent | State::SynReceived) => {
                 self.counters.timeouts += 1;
                 connection.failure = Some(Error::TimedOut);
                 connection.deadline = None;
-                connection.socket_mut().abort();
+                connection.tcp.abort(&mut self.pool);
+                connection.wake();
             }
             Owner::App | Owner::Queued => connection.deadline = None,
         }
     }
 
-    /// After a connection was asked for frames. Returns its deadline.
+    /// After a connection was asked for segments. Returns its deadline.
     pub(crate) fn tcp_after_send(&mut self, id: ConnectionId, now: Instant) -> Option<Instant> {
         let connection = self.connections.get_mut(id)?;
-        // Closed by smoltcp on its own: TIME-WAIT is over, the peer is silent, or the address that
-        // the connection was made from is not ours any more.
-        if connection.socket().state() == State::Closed {
-            let before = core::mem::replace(&mut connection.state_before, State::Closed);
-            let moved = !self.interface.has_ip_addr(connection.flow.local());
-            match before {
-                State::Closed | State::TimeWait => {}
-                _ if moved => connection.failure = Some(Error::ConnectionAborted),
-                _ => {
-                    connection.failure = Some(Error::TimedOut);
-                    self.counters.timeouts += 1;
-                }
-            }
+        if connection.tcp.has_timed_out() && connection.failure.is_none() {
+            connection.failure = Some(Error::TimedOut);
+            self.counters.timeouts += 1;
         }
+        connection.wake();
         self.settle(id, now);
         self.connections.get(id)?.deadline
     }

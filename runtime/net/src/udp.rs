@@ -76,10 +76,10 @@ impl Inner {
         let Some(mut socket) = self.datagrams.remove(port) else {
             return;
         };
-        if let Some(at) = socket.endpoint.timer.take() {
+        if let Some(at) = socket.endpoint.schedule.timer.take() {
             self.timers.remove(&(time_key(at), Work::Udp(port)));
         }
-        if let Some(neighbour) = socket.endpoint.waits_for.take() {
+        if let Some(neighbour) = socket.endpoint.schedule.waits_for.take() {
             self.waiting.remove(&(neighbour, Work::Udp(port)));
         }
         #[cfg(feature = "multicast")]

@@ -8,6 +8,11 @@ use core::task::Waker;
 pub(crate) struct Waiters(Vec<Waker>);
 
 impl Waiters {
+    /// Returns whether nobody waits.
+    pub(crate) fn is_empty(&self) -> bool {
+        self.0.is_empty()
+    }
+
     /// Remembers a waker until the next [`Waiters::wake_all`]; the same task only once.
     pub(crate) fn register(&mut self, waker: &Waker) {
         if !self.0.iter().any(|known| known.will_wake(waker)) {

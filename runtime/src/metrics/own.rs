@@ -88,9 +88,9 @@ type Row<T, V> = (&'static str, &'static str, &'static str, fn(&T) -> V);
 const CONNECTIONS: &str = "landfall_tcp_connections";
 const CONNECTIONS_HELP: &str = "TCP connections by state.";
 const DROPPED: &str = "landfall_network_dropped_total";
-const DROPPED_HELP: &str = "Frames, SYNs and datagrams that were dropped, by cause.";
+const DROPPED_HELP: &str = "Frames, SYNs, data and datagrams that were dropped, by cause.";
 
-const STATES: [Row<ConnectionCounts, usize>; 6] = [
+const STATES: [Row<ConnectionCounts, usize>; 5] = [
     (CONNECTIONS, CONNECTIONS_HELP, "half_open", |it| {
         it.half_open
     }),
@@ -102,11 +102,10 @@ const STATES: [Row<ConnectionCounts, usize>; 6] = [
     (CONNECTIONS, CONNECTIONS_HELP, "time_wait", |it| {
         it.time_wait
     }),
-    (CONNECTIONS, CONNECTIONS_HELP, "spare", |it| it.spare),
 ];
 
 /// All of them, those of one name in a row.
-const COUNTERS: [Row<Counters, u64>; 24] = [
+const COUNTERS: [Row<Counters, u64>; 25] = [
     (
         "landfall_network_receive_frames_total",
         "Frames received.",
@@ -157,6 +156,7 @@ const COUNTERS: [Row<Counters, u64>; 24] = [
         it.dropped_connections
     }),
     (DROPPED, DROPPED_HELP, "memory", |it| it.dropped_memory),
+    (DROPPED, DROPPED_HELP, "data_memory", |it| it.dropped_data),
     (
         "landfall_network_no_socket_total",
         "Packets for ports without a socket.",
@@ -287,6 +287,7 @@ mod tests {
             half_open_expired: 22,
             time_wait_evicted: 23,
             orphans_aborted: 24,
+            dropped_data: 25,
         }
     }
 }

@@ -190,7 +190,6 @@ impl Network {
                     sockets.open += counts.open + counts.unaccepted;
                     sockets.closing += counts.orphaned;
                     sockets.time_wait += counts.time_wait;
-                    sockets.spare += counts.spare;
                 }
                 Some(sockets)
             }

@@ -72,14 +72,12 @@ fn most_memory(process: u32) -> u64 {
     kibibytes.expect("Linux says so") << 10
 }
 
-/// How long after their end connections' large buffers are surely given back.
-const BUFFERS_KEPT: Duration = Duration::from_secs(2);
+/// How long after connections have ended what is kept for others is surely given back.
+const BUFFERS_KEPT: Duration = Duration::from_secs(3);
 
 /// Waits until no connection is left but the one that asks; returns the bytes of heap in use.
 fn quiet(address: SocketAddr) -> u64 {
     wait_until_quiet(address);
-    // A connection's buffers are as large as memory is plentiful when it opens: the one that counts opens
-    // when all is at rest, and not with the buffers of the one that waited.
     std::thread::sleep(BUFFERS_KEPT);
     wait_until_quiet(address)
 }
@@ -98,9 +96,9 @@ fn wait_until_quiet(address: SocketAddr) -> u64 {
                 .and_then(Value::as_u64)
                 .expect("a guest counts this")
         };
-        let sockets = ["half_open", "open", "closing", "time_wait", "spare"]
+        let sockets = ["half_open", "open", "closing", "time_wait"]
             .map(|state| count(&format!("/sockets/tcp/{state}")));
-        if sockets == [0, 1, 0, 0, 0] {
+        if sockets == [0, 1, 0, 0] {
             return heap_in_use(&info);
         }
         assert!(Instant::now() < end, "long after it is {info}");

@@ -5,7 +5,7 @@
 
 use core::net::Ipv6Addr;
 
-use super::{Class, Drop, Host, TCP, UDP, classify_tcp, classify_udp, u16_at};
+use super::{Class, Drop, ETHERNET_HEADER, Host, TCP, UDP, classify_tcp, classify_udp, u16_at};
 use landfall_offload::checksum;
 
 /// EtherType of IPv6.
@@ -70,7 +70,10 @@ pub(super) fn classify(packet: &[u8], group: bool, host: &Host<'_>) -> Result<Cl
     match packet.next_header {
         TCP if ours && !group => {
             let ends = (packet.from.into(), packet.to.into());
-            classify_tcp(ends, packet.addresses, packet.payload, host)
+            classify_tcp(ends, packet.addresses, packet.payload, host).map(|flow| {
+                let start = ETHERNET_HEADER + HEADER;
+                Class::Tcp(flow, start, start + packet.payload.len())
+            })
         }
         UDP => {
             let ours = ours || host.is_in_group(packet.to);

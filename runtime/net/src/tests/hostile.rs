@@ -159,7 +159,7 @@ fn a_flood_gets_small_buffers_and_a_client_large_ones() {
                 let ids = inner.connections.ids();
                 let found = ids.iter().filter_map(|&id| inner.connections.get(id));
                 found
-                    .map(|it| it.socket().recv_capacity())
+                    .map(|it| it.tcp.receive_capacity())
                     .collect::<std::vec::Vec<_>>()
             })
         };

@@ -14,8 +14,7 @@ use super::{
     CLIENT, PORT, Pair, SERVER, World, ask, assert_empty, clock, config, read_exactly,
     server_address,
 };
-use crate::admission::SPARES;
-use crate::config::{Buffers, rx_capacity};
+use crate::config::Buffers;
 use crate::{AddressConfig, Config, Error};
 
 #[test]
@@ -359,34 +358,21 @@ fn unusable_configurations_are_refused() {
 }
 
 #[test]
-fn receive_buffers_are_no_larger_than_smoltcp_bears() {
-    for (wanted, usable) in [
-        (4096, 4096),
-        (65_535, 65_535),
-        (65_536, 65_535),
-        (131_071, 131_070),
-        (300_000, 262_140),
-    ] {
-        assert_eq!(rx_capacity(wanted), usable);
-    }
-}
-
-#[test]
-fn buffers_are_large_while_memory_is_plentiful() {
+fn windows_are_large_while_memory_is_plentiful() {
     let config = config(SERVER);
     let buffers = |plentiful| {
         let Buffers { receive, send } = config.buffers(plentiful);
         (receive, send)
     };
-    let least = (config.rx_buffer, config.tx_buffer);
+    let least = (config.rx_buffer as u32, config.tx_buffer as u32);
     assert_eq!(buffers(0), least);
     assert_eq!(buffers(8 * 2 * 6000), (6000, least.1));
     assert_eq!(buffers(8 * 2 * 20_000), (20_000, 20_000));
-    assert_eq!(buffers(usize::MAX), (1_048_560, 1_048_560));
+    assert_eq!(buffers(usize::MAX), (1 << 20, 1 << 20));
 }
 
 #[test]
-fn large_buffers_are_used_again_and_given_up_when_memory_is_short() {
+fn connections_hold_memory_for_bytes_on_their_way_only() {
     let mut settings = config(SERVER);
     settings.free_memory = Some(|| FREE.get());
     FREE.set(1 << 30);
@@ -394,47 +380,48 @@ fn large_buffers_are_used_again_and_given_up_when_memory_is_short() {
     pair.serve_echo();
     let (server, client) = (pair.server.clone(), pair.client.clone());
     pair.world.run(async move {
-        let spares = || server.with(|inner| inner.spare.len());
+        let spare = || server.with(|inner| inner.pool.spare_bytes());
+        let mut all = Vec::new();
         for round in 0..40 {
-            // What one connection has left behind is nothing to the next, which `ask` checks.
             let mut socket = ask(&client).await;
-            assert_eq!(spares(), 0, "round {round}");
             socket.write_all(&[round; 5000]).await.unwrap();
             assert_eq!(read_exactly(&mut socket, 5000).await, [round; 5000]);
-            drop(socket);
-            clock::sleep_ms(100).await;
-            assert_eq!(spares(), 1, "round {round}");
+            all.push(socket);
         }
-        clock::sleep_ms(1500).await;
-        assert_eq!(spares(), 0, "not for long");
-        let many = connect_often(&client, 30).await;
-        drop(many);
-        clock::sleep_ms(100).await;
-        assert_eq!(spares(), SPARES);
-        for _ in 0..20 {
-            drop(ask(&client).await);
-            clock::sleep_ms(100).await;
-        }
-        assert_eq!(spares(), 1, "one is enough for a row of connections");
-        let many = connect_often(&client, 30).await;
-        drop(many);
-        clock::sleep_ms(100).await;
-        assert_eq!(spares(), SPARES);
+        // What one has given back serves the next.
+        assert!(spare() <= 8 * landfall_tcp::CHUNK, "{}", spare());
         let shortage = server.with(|inner| {
             FREE.set(1000);
-            inner.new_socket(clock::now()).err()
+            let flow = inner.flows.keys().next().copied().unwrap();
+            inner.room_for_one(flow, clock::now()).err()
         });
-        assert_eq!((shortage, spares()), (Some(Error::OutOfMemory), 0));
+        assert_eq!((shortage, spare()), (Some(Error::OutOfMemory), 0));
     });
 }
 
-/// Opens connections one after the other.
-async fn connect_often(client: &crate::Stack, count: usize) -> Vec<crate::TcpSocket> {
-    let mut all = Vec::new();
-    for _ in 0..count {
-        all.push(ask(client).await);
-    }
-    all
+/// Who writes while there is no memory waits and goes on when there is.
+#[test]
+fn writing_waits_for_memory() {
+    let mut settings = config(SERVER);
+    settings.free_memory = Some(|| FREE.get());
+    FREE.set(1 << 30);
+    let pair = Pair::with(Faults::default(), settings, config(CLIENT));
+    let listener = pair.server.bind_tcp(PORT).unwrap();
+    let (server, client) = (pair.server.clone(), pair.client.clone());
+    pair.world.spawn(async move {
+        let (_, mut socket) = listener.accept().await.unwrap();
+        clock::sleep_ms(1000).await;
+        socket.write_all(&[7; 100_000]).await.unwrap();
+        core::future::pending::<()>().await;
+    });
+    pair.world.run(async move {
+        let mut socket = client.connect_tcp(server_address()).await.unwrap();
+        server.with(|inner| inner.pool.give_back());
+        FREE.set(1000);
+        clock::sleep_ms(3000).await;
+        FREE.set(1 << 30);
+        assert_eq!(read_exactly(&mut socket, 100_000).await, [7; 100_000]);
+    });
 }
 
 /// A switch learns where a host is by what it sends, and neighbours drop what they knew.

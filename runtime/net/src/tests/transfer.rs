@@ -13,7 +13,9 @@ use crate::Error;
 
 #[test]
 fn a_burst_of_connections_is_served() {
-    let pair = Pair::new(Faults::default());
+    let mut few = config(CLIENT);
+    few.max_time_wait = 128;
+    let pair = Pair::with(Faults::default(), config(SERVER), few);
     pair.serve_echo();
     let done = Rc::new(Cell::new(0));
     for _ in 0..256 {

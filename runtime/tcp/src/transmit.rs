@@ -1,0 +1,317 @@
+//! What a connection sends, and when it is to be asked again.
+
+use crate::connection::{Connection, State};
+use crate::pool::Pool;
+use crate::segment::{Flags, Header, Options};
+use crate::{Micros, Seq};
+
+/// A segment that is to be sent, and what is remembered of it once it was.
+#[derive(Clone, Copy, Debug)]
+pub struct Outgoing {
+    /// The header.
+    pub header: Header,
+    /// Bytes of data.
+    pub length: usize,
+    /// Where they are in what waits to be acknowledged.
+    offset: usize,
+    kind: Kind,
+}
+
+#[derive(Clone, Copy, Debug, Eq, PartialEq)]
+enum Kind {
+    Reset,
+    /// Takes numbers: SYN, data, FIN.
+    Next,
+    /// The same, of what was lost.
+    Again,
+    /// Asks the peer for a sign of life, or for its window.
+    Probe,
+    Ack,
+}
+
+impl Connection {
+    /// Returns the segment that is to be sent now, if any. Nothing changes but by time until [`Self::sent`] says that it
+    /// was sent; a caller that has no room asks again later.
+    pub fn poll(&mut self, pool: &mut Pool, now: Micros) -> Option<Outgoing> {
+        self.pass_time(pool, now);
+        if self.reset_due {
+            let flags = Flags::RST.and(Flags::ACK);
+            return Some(self.outgoing(Kind::Reset, self.top, flags, (0, 0)));
+        }
+        match self.state {
+            State::Closed => return None,
+            State::SynSent | State::SynReceived => {
+                if self.nxt == self.first {
+                    return Some(self.syn());
+                }
+            }
+            State::TimeWait => {}
+            _ => {
+                if let Some(outgoing) = self.next_data() {
+                    return Some(outgoing);
+                }
+            }
+        }
+        if self.probe_due {
+            return Some(self.outgoing(
+                Kind::Probe,
+                Seq(self.una.0.wrapping_sub(1)),
+                Flags::ACK,
+                (0, 0),
+            ));
+        }
+        if self.state != State::SynSent && (self.ack_due || self.window_has_opened()) {
+            return Some(self.outgoing(Kind::Ack, self.top, Flags::ACK, (0, 0)));
+        }
+        self.watch_window(now);
+        None
+    }
+
+    /// Copies the data of a segment, as many bytes as it has.
+    pub fn copy_data(&self, outgoing: &Outgoing, out: &mut [u8]) {
+        self.output
+            .copy(outgoing.offset, &mut out[..outgoing.length]);
+    }
+
+    /// A segment that [`Self::poll`] returned was sent.
+    pub fn sent(&mut self, outgoing: &Outgoing, now: Micros) {
+        let Outgoing {
+            header,
+            length,
+            kind,
+            ..
+        } = outgoing;
+        match kind {
+            Kind::Reset => return self.reset_due = false,
+            Kind::Probe => {
+                self.probe_due = false;
+                self.asked_at = now;
+            }
+            Kind::Ack => {}
+            Kind::Next | Kind::Again => {
+                let one = |flag| u32::from(header.flags.has(flag));
+                let taken = *length as u32 + one(Flags::SYN) + one(Flags::FIN);
+                let end = header.seq.plus(taken);
+                if header.flags.has(Flags::FIN) {
+                    self.fin = Some(Seq(end.0.wrapping_sub(1)));
+                }
+                if self.una == self.top {
+                    if now.saturating_sub(self.silent_since) > self.rtt.timeout() {
+                        self.congestion.idled(self.mss.into());
+                    }
+                    self.silent_since = now;
+                }
+                if end.is_after(self.top) {
+                    // What was sent once only is timed (RFC 6298, 3).
+                    if !header.seq.is_before(self.top) && self.timed.is_none() {
+                        self.timed = Some((end, now));
+                    }
+                    self.top = end;
+                }
+                match kind {
+                    Kind::Again => self.sent_again(end),
+                    _ => self.nxt = end,
+                }
+                self.nxt = self.nxt.max(self.una);
+                self.resend_at.get_or_insert(now + self.rtt.timeout());
+            }
+        }
+        if header.flags.has(Flags::ACK) {
+            self.edge = self.edge.max(self.next_edge());
+            self.ack_due = false;
+            self.ack_at = None;
+            self.unacknowledged = 0;
+        }
+    }
+
+    /// Returns when to ask again if nothing happens before.
+    pub fn poll_at(&self) -> Option<Micros> {
+        let timers = [self.resend_at, self.probe_at, self.ack_at, self.over_at];
+        let timers = timers.into_iter().flatten();
+        timers
+            .chain(self.patience())
+            .chain(self.keep_alive_at())
+            .min()
+    }
+
+    /// When the peer has been silent for too long.
+    fn patience(&self) -> Option<Micros> {
+        let settings = &self.settings;
+        let owes = self.una != self.top;
+        let limit = match self.state {
+            State::Closed | State::SynSent | State::SynReceived | State::TimeWait => return None,
+            State::FinWait1 | State::Closing | State::LastAck => settings.user_timeout,
+            _ if owes || !self.output.is_empty() => settings.user_timeout,
+            _ => settings.idle_timeout,
+        };
+        Some(self.silent_since.saturating_add(limit))
+    }
+
+    /// When the peer is to be asked for a sign of life.
+    fn keep_alive_at(&self) -> Option<Micros> {
+        let idle = matches!(
+            self.state,
+            State::Established | State::CloseWait | State::FinWait2
+        ) && self.una == self.top
+            && !self.probe_due;
+        idle.then(|| {
+            let last = self.silent_since.max(self.asked_at);
+            last.saturating_add(self.settings.keep_alive)
+        })
+    }
+
+    /// What is due by now is noted.
+    fn pass_time(&mut self, pool: &mut Pool, now: Micros) {
+        let due = |at: Option<Micros>| at.is_some_and(|at| at <= now);
+        if due(self.over_at) {
+            return self.end(pool);
+        }
+        if due(self.patience()) {
+            self.timed_out = true;
+            return self.abort(pool);
+        }
+        if due(self.resend_at) {
+            if self.una == self.top {
+                self.resend_at = None;
+            } else {
+                self.time_out(now);
+            }
+        }
+        if due(self.probe_at) {
+            self.probe_at = None;
+            self.probe_due = true;
+            self.rtt.back_off();
+        }
+        if due(self.keep_alive_at()) {
+            self.probe_due = true;
+        }
+        if due(self.ack_at) {
+            self.ack_at = None;
+            self.ack_due = true;
+        }
+    }
+
+    fn syn(&self) -> Outgoing {
+        let answers = self.state == State::SynReceived;
+        let flags = match answers {
+            true => Flags::SYN.and(Flags::ACK),
+            false => Flags::SYN,
+        };
+        // An answer has what was asked for. Windows that are not shifted say so by a shift of zero.
+        let scaled = !answers || self.scale > 0 || self.peer_scale > 0;
+        let options = Options {
+            mss: Some(self.settings.mss),
+            scale: scaled.then(|| self.wanted_scale()),
+            sack_permitted: !answers || self.peer_takes_sack,
+            ..Options::default()
+        };
+        let mut outgoing = self.outgoing(Kind::Next, self.first, flags, (0, 0));
+        outgoing.header.options = options;
+        // Not shifted in this segment (RFC 7323, 2.2).
+        outgoing.header.window = self.settings.receive.min(65_535) as u16;
+        outgoing
+    }
+
+    /// Data or the end, of what was lost or what comes next.
+    fn next_data(&self) -> Option<Outgoing> {
+        let room = self.congestion.window.saturating_sub(self.flight());
+        let mss = u32::from(self.mss);
+        if let Some((from, to)) = self.lost()
+            && (room >= mss || self.flight() == 0 || from == self.una)
+        {
+            return Some(self.data(Kind::Again, from, to.since(from).min(mss)));
+        }
+        let (from, to) = self.skip();
+        let end = self.data_end();
+        if from.is_after(end) {
+            return None;
+        }
+        let left = to.unwrap_or(end).min(end).since(from);
+        let edge = self.una.plus(self.peer_window);
+        let open = if from.is_before(edge) {
+            edge.since(from)
+        } else {
+            0
+        };
+        let length = left.min(mss).min(open);
+        if length == 0 {
+            // Only the end is left, and no window keeps it back.
+            let alone = self.closing && from == end && (self.fin.is_none() || self.nxt != self.top);
+            return alone.then(|| self.data(Kind::Next, from, 0));
+        }
+        // No small pieces because a window opens by small pieces (RFC 9293, 3.8.6.2.1).
+        let worth = length == mss || length == left || length >= self.peer_window_most / 2;
+        (worth && (length <= room || self.flight() == 0))
+            .then(|| self.data(Kind::Next, from, length))
+    }
+
+    fn data(&self, kind: Kind, from: Seq, length: u32) -> Outgoing {
+        let before_end = self.data_end().since(from);
+        let length = length.min(before_end);
+        let offset = from.since(self.una) as usize;
+        let flags = self.flags_of(from.plus(length));
+        self.outgoing(kind, from, flags, (offset, length as usize))
+    }
+
+    fn outgoing(
+        &self,
+        kind: Kind,
+        seq: Seq,
+        flags: Flags,
+        (offset, length): (usize, usize),
+    ) -> Outgoing {
+        let window = self.next_edge().since(self.expected) >> self.scale;
+        Outgoing {
+            header: Header {
+                seq,
+                ack: if flags.has(Flags::ACK) {
+                    self.expected
+                } else {
+                    Seq(0)
+                },
+                flags,
+                window: window.min(65_535) as u16,
+                options: Options {
+                    sack: self.ranges_to_tell(),
+                    ..Options::default()
+                },
+            },
+            length,
+            offset,
+            kind,
+        }
+    }
+
+    /// Up to where the peer may send, if it is told now. What was promised stays; small steps are not worth telling (RFC
+    /// 9293, 3.8.6.2.2).
+    fn next_edge(&self) -> Seq {
+        let free = (self.settings.receive as usize).saturating_sub(self.input.len());
+        let most = 65_535 << self.scale;
+        let edge = self.expected.plus((free as u32).min(most));
+        let step = u32::from(self.mss).min(self.settings.receive / 2);
+        match edge.is_after(self.edge) && edge.since(self.edge) >= step {
+            true => edge,
+            false => self.edge,
+        }
+    }
+
+    /// Returns whether the window has grown so much that the peer is told without being asked.
+    fn window_has_opened(&self) -> bool {
+        let limit = self.settings.receive;
+        let step = (2 * u32::from(self.mss)).max(limit / 4).min(limit / 2);
+        let next = self.next_edge();
+        let open = !self.ended && self.state != State::TimeWait;
+        open && next != self.edge && next.since(self.edge) >= step
+    }
+
+    /// Something waits that the peer's window keeps back, and nothing on its way will tell of a larger one: it is asked
+    /// (RFC 9293, 3.8.6.1).
+    fn watch_window(&mut self, now: Micros) {
+        let waits = !self.output.is_empty() && self.una == self.top;
+        if !waits {
+            self.probe_at = None;
+        } else if self.probe_at.is_none() && !self.probe_due {
+            self.probe_at = Some(now + self.rtt.timeout());
+        }
+    }
+}
