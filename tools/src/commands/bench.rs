@@ -120,6 +120,7 @@ pub(crate) fn run(arguments: &Arguments) -> Result<ExitCode> {
         print!("{}", parts::measure(&workspace, &board, app)?);
         return Ok(ExitCode::SUCCESS);
     }
+    let landfall = report::own_version(&workspace);
     let (table, mode) = match (board.cpu(), board.loader) {
         (Some(cpu), None) if arguments.instructions => (
             machine::count(&workspace, &board, cpu, apps, effort)?,
@@ -135,7 +136,7 @@ pub(crate) fn run(arguments: &Arguments) -> Result<ExitCode> {
     };
     print!("{table}");
     if let Some(folder) = &arguments.output {
-        Report::new(&workspace, &board, mode, table)?.write(folder)?;
+        Report::new(&board, mode, landfall, table)?.write(folder)?;
     }
     Ok(ExitCode::SUCCESS)
 }

@@ -30,15 +30,17 @@ pub(super) fn wrk(server: &mut Running, connections: u32, seconds: u64) -> Resul
     summary(&server.client(command)?)
 }
 
-/// The same while `idle` other connections stay open.
+/// The same while `idle` other connections stay open, and beside the rate without them.
 pub(super) fn wrk_beside_idle(
     server: &mut Running,
     connections: u32,
     idle: u32,
     seconds: u64,
 ) -> Result<Sample> {
+    let alone = wrk(server, connections, seconds)?;
     let mut held = Held::open(server, idle)?;
     let mut sample = wrk(server, connections, seconds)?;
+    sample.kept = Some(sample.value / alone.value);
     let (served, open) = (held.served, held.close(server)?);
     for (number, what) in [(served, "were served"), (open, "stayed open")] {
         if number < u64::from(idle) {
@@ -113,6 +115,7 @@ fn rate(outcome: Outcome) -> Result<Sample> {
     Ok(Sample {
         // Counts of some seconds are far below 2^53.
         value: outcome.done as f64 / outcome.seconds,
+        kept: None,
         errors: outcome.errors,
     })
 }
@@ -188,6 +191,7 @@ pub(super) fn burst(server: &mut Running, count: u32) -> Result<Sample> {
     let errors = errors.into_iter().filter(|(number, _)| *number > 0);
     Ok(Sample {
         value: f64::from(burst.served),
+        kept: None,
         errors: errors
             .map(|(number, name)| format!("{number} {name}"))
             .collect(),
@@ -205,10 +209,7 @@ pub(super) fn iperf3(
     command.args(["--time", &seconds.to_string()]);
     let report = server.client(command)?;
     server.rest(PAUSE)?;
-    Ok(Sample {
-        value: megabits(&report)?,
-        errors: Vec::new(),
-    })
+    Ok(megabits(&report)?.into())
 }
 
 /// iperf3's client, without the words that say when it ends.
@@ -256,6 +257,7 @@ fn summary(report: &str) -> Result<Sample> {
         .chain(statuses.map(|number| format!("status {number}")));
     Ok(Sample {
         value,
+        kept: None,
         errors: errors.collect(),
     })
 }

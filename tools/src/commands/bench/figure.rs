@@ -23,7 +23,18 @@ pub(super) struct Samples {
 #[derive(Clone, Debug, Default, PartialEq)]
 pub(super) struct Sample {
     pub(super) value: f64,
+    /// How many times what was measured just before under easier conditions this is, if something was.
+    pub(super) kept: Option<f64>,
     pub(super) errors: Vec<String>,
+}
+
+impl From<f64> for Sample {
+    fn from(value: f64) -> Self {
+        Self {
+            value,
+            ..Self::default()
+        }
+    }
 }
 
 impl Samples {
@@ -114,13 +125,7 @@ impl From<Vec<u64>> for Figure {
     fn from(values: Vec<u64>) -> Self {
         // Bytes, milliseconds and instructions of some seconds are below 2^53.
         let values = values.into_iter().map(|value| value as f64);
-        let samples = values.map(|value| {
-            Ok(Sample {
-                value,
-                errors: Vec::new(),
-            })
-        });
-        samples.collect()
+        values.map(|value| Ok(value.into())).collect()
     }
 }
 
@@ -242,9 +247,12 @@ mod tests {
 
     #[test]
     fn a_cell_shows_median_spread_and_errors() {
-        let sample = |value, errors: &[&str]| {
+        let sample = |value: f64, errors: &[&str]| {
             let errors = errors.iter().map(ToString::to_string).collect();
-            Ok(Sample { value, errors })
+            Ok(Sample {
+                errors,
+                ..value.into()
+            })
         };
         let good = [
             sample(1200.4, &[]),

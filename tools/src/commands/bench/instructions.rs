@@ -175,6 +175,7 @@ impl Counted {
         let anyway = idle * began.elapsed().as_secs_f64();
         Ok(Sample {
             value: (instructions as f64 - anyway).max(0.0) / count,
+            kept: None,
             errors,
         })
     }

@@ -90,20 +90,17 @@ fn run(
         if samples.is_empty() {
             continue;
         }
+        let kept = samples.iter().flatten().filter_map(|sample| sample.kept);
+        let kept: Vec<Result<Sample>> = kept.map(|ratio| Ok(ratio.into())).collect();
         let mut column = contender.column(table);
-        let measure = scenario.measure();
         column.add(
-            &measure,
+            &scenario.measure(),
             samples.into_iter().collect::<Figure>(),
             scenario.how(),
         );
-        if let Some((alone, name)) = scenario.part_of()
-            && let Some(ratio) = column
-                .number(&measure)
-                .zip(column.number(&alone))
-                .and_then(|(part, whole)| part.ratio(whole))
-        {
-            column.add(name, Figure::Number(ratio), "the two rows, round by round");
+        if !kept.is_empty() {
+            let [name, how] = Scenario::KEPT;
+            column.add(name, kept.into_iter().collect::<Figure>(), how);
         }
     }
     Ok(())

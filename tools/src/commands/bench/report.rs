@@ -13,7 +13,7 @@ use super::table::Table;
 use crate::lab::parts::Parts;
 use crate::lab::platform::Architecture;
 use crate::qemu::shell_word;
-use crate::registry::{Board, Workspace};
+use crate::registry::{Board, Loader, Workspace};
 use crate::setup::programs::{self, Program};
 
 /// What is in Linux guests, by the beginnings of Debian's packages.
@@ -40,20 +40,15 @@ pub(super) struct Report {
 }
 
 impl Report {
-    /// Takes down what `table` was measured with.
+    /// Takes down what `table` was measured with; `landfall` is our version at the start of the run.
     ///
     /// # Errors
     /// If what Linux guests are made of cannot be found any more.
-    pub(super) fn new(
-        workspace: &Workspace,
-        board: &Board,
-        mode: &str,
-        table: Table,
-    ) -> Result<Self> {
+    pub(super) fn new(board: &Board, mode: &str, landfall: String, table: Table) -> Result<Self> {
         let words = std::env::args().skip(1).filter(|word| word != "landfall");
         let words = words.map(|word| shell_word(&word)).collect::<Vec<_>>();
         let date = date(SystemTime::now());
-        let mut versions = vec![("Landfall", own_version(workspace))];
+        let mut versions = vec![("Landfall", landfall)];
         let qemu = board.cpu().map(crate::image::Cpu::qemu);
         let programs = qemu.into_iter().chain([programs::WRK, programs::IPERF3]);
         versions.extend(programs.filter_map(|program| Some((program.name, version(program)?))));
@@ -61,6 +56,10 @@ impl Report {
             let parts = Parts::get(Architecture::of(cpu).platform(), None)?;
             let packages = LINUX.iter();
             versions.extend(packages.filter_map(|(name, it)| Some((*name, parts.version(it)?))));
+        }
+        if let (Some(cpu), Some(Loader::Xl)) = (board.cpu(), board.loader) {
+            let parts = Parts::get(Architecture::of(cpu).platform(), None)?;
+            versions.extend(parts.version("xen-hypervisor-4").map(|it| ("Xen", it)));
         }
         versions.push(("this machine", machine()));
         Ok(Self {
@@ -160,8 +159,8 @@ fn samples(system: &str, samples: &Samples) -> Value {
     })
 }
 
-/// The workspace's version and the commit that was built.
-fn own_version(workspace: &Workspace) -> String {
+/// The workspace's version and the commit that is built.
+pub(super) fn own_version(workspace: &Workspace) -> String {
     let mut git = Command::new("git");
     git.current_dir(workspace.root());
     git.args(["describe", "--always", "--dirty", "--abbrev=12"]);

@@ -144,15 +144,6 @@ impl Column<'_> {
         figures.resize(figures.len().max(self.index + 1), None);
         figures[self.index] = Some(figure);
     }
-
-    /// What was filled in for a measure, if it is a number.
-    pub(super) fn number(&self, measure: &str) -> Option<&Samples> {
-        let row = self.table.rows.iter().find(|row| row.measure == measure)?;
-        match row.figures.get(self.index)?.as_ref()? {
-            Figure::Number(samples) => Some(samples),
-            Figure::Text(_) => None,
-        }
-    }
 }
 
 impl Display for Table {

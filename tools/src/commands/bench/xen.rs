@@ -226,10 +226,7 @@ impl Dom0 {
         column.add("xl's own time, ms", halts.clone(), HOW_XL);
         column.add("first answer, ms", answers.clone(), HOW_FIRST);
         if let Some(rest) = median(answers).zip(median(halts)) {
-            let rest = Sample {
-                value: (rest.0 - rest.1).max(0.0),
-                errors: Vec::new(),
-            };
+            let rest = Sample::from((rest.0 - rest.1).max(0.0));
             column.add("first answer after xl's own time, ms", rest, HOW_REST);
         }
         column.announce("looking for the smallest memory");
@@ -276,10 +273,7 @@ impl Dom0 {
                     effort.load_seconds,
                     direction.option().unwrap_or_default()
                 ))?;
-                let sample = Sample {
-                    value: clients::megabits(&report)?,
-                    errors: Vec::new(),
-                };
+                let sample = Sample::from(clients::megabits(&report)?);
                 column.add(&measure, sample, HOW_BULK);
             }
         }
@@ -367,7 +361,10 @@ fn summary(report: &str) -> Result<Sample> {
             errors.push(format!("{count} {what}"));
         }
     }
-    Ok(Sample { value, errors })
+    Ok(Sample {
+        errors,
+        ..value.into()
+    })
 }
 
 #[cfg(test)]
