@@ -6,6 +6,7 @@
 use std::ffi::OsStr;
 use std::path::Path;
 use std::process::Command;
+use std::sync::atomic::{AtomicU32, Ordering};
 
 use anyhow::{Context, Result, ensure};
 
@@ -41,7 +42,10 @@ impl Namespace {
         if let Some(obstacle) = Self::obstacle() {
             anyhow::bail!("{obstacle}");
         }
-        let name = format!("landfall-{}", std::process::id());
+        // A process may have several.
+        static NUMBER: AtomicU32 = AtomicU32::new(0);
+        let number = NUMBER.fetch_add(1, Ordering::Relaxed);
+        let name = format!("landfall-{}-{number}", std::process::id());
         ip(&["netns", "add", &name])?;
         // From here on dropping the value removes what was made.
         let namespace = Self { name };
@@ -83,11 +87,13 @@ impl Namespace {
         Ok(command)
     }
 
-    /// Runs this tool's own hidden `subcommand` inside and returns what it printed.
-    pub(crate) fn own_output(&self, words: &[&str]) -> Result<String> {
+    /// A command that runs this tool's own hidden subcommand inside.
+    pub(crate) fn own(&self, words: &[&str]) -> Result<Command> {
         // Not by /proc/self/exe: inside, that would be `ip`.
         let tool = std::env::current_exe().context("this program has no path")?;
-        process::output(self.command(tool)?.args(words))
+        let mut command = self.command(tool)?;
+        command.args(words);
+        Ok(command)
     }
 }
 

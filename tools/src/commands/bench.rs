@@ -5,46 +5,42 @@
 
 mod boot;
 mod card;
+mod chart;
+mod clients;
+mod figure;
+mod instructions;
 mod load;
+mod machine;
 mod parts;
 mod process;
+mod report;
+mod scenarios;
+mod server;
 mod size;
 mod subject;
 mod table;
 mod xen;
 
+use std::path::PathBuf;
 use std::process::ExitCode;
 
-use anyhow::{Context, Result};
+use anyhow::{Context, Result, bail};
 
-use self::subject::Subject;
-use self::table::{Table, grouped};
-use super::build;
-use crate::cargo::Compilers;
-use crate::image::Cpu;
-use crate::lab::parts::Parts;
-use crate::lab::platform::Architecture;
-use crate::process::check_stopped;
-use crate::registry::{App, Board, Loader, Workspace};
-use crate::setup::programs;
+use self::report::Report;
+use crate::registry::{Loader, Workspace};
 
-/// The test guest that answers iperf3's client.
+/// The test guest that answers iperf3's client and echoes datagrams.
 const BULK: &str = "iperf3";
-
-/// The rows for bulk TCP, and the option of iperf3's client for each.
-const DIRECTIONS: [(&str, Option<&str>); 2] = [
-    ("bulk to the guest, Mbit/s", None),
-    ("bulk from the guest, Mbit/s", Some("-R")),
-];
 
 /// Measures images: size, memory, start, idling, load
 ///
-/// Prints a table in Markdown on standard output and what it is doing on standard error. Beside the apps stands
-/// a minimal Linux guest of the same machine or Xen. On boards virt and virt-armv7 the load needs root: it runs
-/// over a tap in a network namespace, which this command makes and removes. On boards xenvm and cubieboard2
-/// everything happens in the Xen lab. On board sunxi the time from power-on is measured, through U-Boot, and load over a
-/// tap. On board unix only the load is measured, of a process on this machine's sockets
-/// and of one on a tap.
+/// Prints a table in Markdown on standard output and what it is doing on standard error. Beside the apps stand
+/// Linux guests of the same machine or Xen, and a column with the ratio to them. On boards virt and virt-armv7 the load
+/// needs root: it runs over taps in network namespaces, which this command makes and removes. There all systems are up
+/// at once and loaded in turns, for some rounds; the table has the median and the spread. On boards xenvm and
+/// cubieboard2 everything happens in the Xen lab, one guest after the other. On board sunxi the time from power-on is
+/// measured, through U-Boot, and load over a tap. On board unix only the load is measured, of a process on this
+/// machine's sockets and of one on a tap.
 #[derive(Debug, clap::Args)]
 #[command(after_help = "Examples:\n  \
     cargo landfall bench                    all apps; some minutes\n  \
@@ -52,8 +48,9 @@ const DIRECTIONS: [(&str, Option<&str>); 2] = [
     cargo landfall bench --board xenvm      as guests of Xen\n  \
     cargo landfall bench --board virt-armv7 --quick\n  \
     cargo landfall bench hello --board unix --quick\n  \
-    cargo landfall bench hello --parts      what each part of the runtime costs in an image\n  \
-    cargo landfall bench > measured.md      keep the table")]
+    cargo landfall bench hello --instructions      instructions for a request, a connection, a megabyte\n  \
+    cargo landfall bench hello --quick --output docs/benchmarks     keep table, JSON and plot\n  \
+    cargo landfall bench hello --parts      what each part of the runtime costs in an image")]
 pub(crate) struct Arguments {
     /// The apps to measure [default: all]
     apps: Vec<String>,
@@ -63,6 +60,12 @@ pub(crate) struct Arguments {
     /// Shorter runs: figures that scatter more
     #[arg(long)]
     quick: bool,
+    /// Only how many instructions a request, a connection, a megabyte and a datagram take (virt and virt-armv7)
+    #[arg(long, conflicts_with = "parts")]
+    instructions: bool,
+    /// Also writes the table with command, versions and date, all samples as JSON, and a plot into this folder
+    #[arg(long, value_name = "DIR", conflicts_with = "parts")]
+    output: Option<PathBuf>,
     /// Only what each part of the runtime, that is each feature of the crate landfall, adds to one app
     #[arg(long, conflicts_with = "quick")]
     parts: bool,
@@ -75,7 +78,9 @@ struct Effort {
     starts: usize,
     /// Seconds of idling.
     idle_seconds: u64,
-    /// Seconds of load for each number of connections.
+    /// How many times all systems are loaded in turn.
+    rounds: usize,
+    /// Seconds of load in each round.
     load_seconds: u64,
 }
 
@@ -83,12 +88,14 @@ impl Effort {
     const FULL: Effort = Effort {
         starts: 5,
         idle_seconds: 10,
-        load_seconds: 10,
+        rounds: 5,
+        load_seconds: 5,
     };
     const QUICK: Effort = Effort {
         starts: 3,
         idle_seconds: 10,
-        load_seconds: 3,
+        rounds: 3,
+        load_seconds: 2,
     };
 }
 
@@ -113,50 +120,23 @@ pub(crate) fn run(arguments: &Arguments) -> Result<ExitCode> {
         print!("{}", parts::measure(&workspace, &board, app)?);
         return Ok(ExitCode::SUCCESS);
     }
-    let table = match (board.cpu(), board.loader) {
-        (None, _) => process::measure(&workspace, &board, apps, effort)?,
-        (Some(cpu), Some(Loader::Xl)) => xen::measure(&workspace, &board, cpu, apps, effort)?,
-        (Some(_), Some(Loader::Card)) => card::measure(&workspace, &board, apps, effort)?,
-        (Some(cpu), None) => measure_machine(&workspace, &board, cpu, apps, effort)?,
+    let landfall = report::own_version(&workspace);
+    let (table, mode) = match (board.cpu(), board.loader) {
+        (Some(cpu), None) if arguments.instructions => (
+            machine::count(&workspace, &board, cpu, apps, effort)?,
+            "-instructions",
+        ),
+        _ if arguments.instructions => {
+            bail!("instructions are counted on boards virt and virt-armv7 only")
+        }
+        (None, _) => (process::measure(&workspace, &board, apps, effort)?, ""),
+        (Some(cpu), Some(Loader::Xl)) => (xen::measure(&workspace, &board, cpu, apps, effort)?, ""),
+        (Some(_), Some(Loader::Card)) => (card::measure(&workspace, &board, apps, effort)?, ""),
+        (Some(cpu), None) => (machine::measure(&workspace, &board, cpu, apps, effort)?, ""),
     };
     print!("{table}");
-    Ok(ExitCode::SUCCESS)
-}
-
-/// Measures `apps` and Linux on QEMU's machine.
-fn measure_machine(
-    workspace: &Workspace,
-    board: &Board,
-    cpu: Cpu,
-    apps: Vec<App>,
-    effort: Effort,
-) -> Result<Table> {
-    programs::get_all(&[cpu.qemu(), programs::WRK, programs::IPERF3, programs::IP])?;
-    let mut compilers = Compilers::new(workspace);
-    let folder = build::images_folder(workspace, board);
-    let mut table = Table::new();
-    for app in apps {
-        let image = build::build(&mut compilers, &app, board, &folder)?;
-        let subject = Subject::landfall(cpu, &image.path);
-        let mut column = table.column(&app.name);
-        size::measure(&mut column, workspace, &app, &image)?;
-        boot::measure(&mut column, &subject, effort)?;
-        load::measure(&mut column, &subject, effort)?;
-        check_stopped()?;
+    if let Some(folder) = &arguments.output {
+        Report::new(&board, mode, landfall, table)?.write(folder)?;
     }
-    let bulk = build::build(&mut compilers, &workspace.app(BULK)?, board, &folder)?;
-    let bulk = Subject::landfall(cpu, &bulk.path);
-    load::bulk(&mut table.column("bulk"), &bulk, effort)?;
-    let parts = Parts::get(Architecture::of(cpu).platform(), None)?;
-    let linux = Subject::linux(cpu, &parts, false);
-    let mut column = table.column("Linux");
-    column.add(
-        "image, bytes",
-        grouped(parts.guest_bytes(false)?),
-        size::HOW,
-    );
-    boot::measure(&mut column, &linux, effort)?;
-    load::measure(&mut column, &linux, effort)?;
-    load::bulk(&mut column, &Subject::linux(cpu, &parts, true), effort)?;
-    Ok(table)
+    Ok(ExitCode::SUCCESS)
 }

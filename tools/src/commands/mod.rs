@@ -11,6 +11,7 @@ mod doctor;
 mod flash;
 mod image;
 mod lab;
+mod loader;
 mod new;
 mod run;
 mod run_card;
@@ -56,6 +57,8 @@ pub(crate) enum Command {
     Supervise(supervise::Arguments),
     #[command(hide = true)]
     Burst(burst::Arguments),
+    #[command(hide = true, subcommand)]
+    Loader(loader::Arguments),
 }
 
 /// Runs a subcommand.
@@ -85,5 +88,6 @@ pub(crate) fn run(command: Command) -> Result<ExitCode> {
         Command::RunImage(arguments) => run_image::run(arguments),
         Command::Supervise(arguments) => supervise::run(&arguments),
         Command::Burst(arguments) => burst::run(&arguments),
+        Command::Loader(arguments) => loader::run(&arguments),
     }
 }

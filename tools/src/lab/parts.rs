@@ -7,6 +7,7 @@ use std::path::{Path, PathBuf};
 use anyhow::{Context, Result};
 use sha2::{Digest, Sha256};
 
+use super::linux_guest::Kind;
 use super::platform::Platform;
 use super::tree::Tree;
 use super::{dom0, initramfs, linux_guest};
@@ -20,13 +21,16 @@ type Choice = fn(&Tree) -> Result<Tree>;
 const INITRAMFS: [(&str, Choice); 3] = [
     ("initramfs", |files| dom0::LAB.root(files)),
     ("guest", linux_guest::root),
-    ("guest-iperf3", linux_guest::root_with_iperf3),
+    ("guest-servers", linux_guest::root_with_servers),
 ];
 
 /// The hypervisor and the kernel of dom0: the names that they are given.
 pub(crate) const XEN: &str = "xen";
 /// See [`XEN`].
 pub(crate) const LINUX: &str = "linux";
+
+/// The list of packages that all was made from.
+const PACKAGES: &str = "packages";
 
 /// Those two are taken as they are, by the beginnings of their paths in the packages.
 const BOOT: [(&str, &str); 2] = [(XEN, "boot/xen-"), (LINUX, "boot/vmlinuz-")];
@@ -67,7 +71,7 @@ impl Kit {
                 std::fs::write(folder.join(name), data).context("cannot write to the cache")?;
             }
             (self.make)(&files, folder)?;
-            std::fs::write(folder.join("packages"), list(&packages))
+            std::fs::write(folder.join(PACKAGES), list(&packages))
                 .context("cannot write to the cache")
         })
     }
@@ -82,19 +86,16 @@ pub(crate) struct Parts {
 impl Parts {
     /// Finds the parts in the cache, or fetches the packages and makes them.
     pub(crate) fn get(platform: &Platform, mirror: Option<Mirror>) -> Result<Self> {
-        let guest = linux_guest::OWN
-            .into_iter()
-            .map(|(path, mode, text)| format!("{path} {mode:o} {text}"))
-            .chain(linux_guest::MODULES.map(str::to_owned));
         let kit = Kit {
             entries: "xen-",
             packages: platform
                 .packages
                 .into_iter()
                 .chain(dom0::LAB.packages())
+                .chain(linux_guest::PACKAGES)
                 .collect(),
-            is_wanted: |path| dom0::LAB.is_wanted(path),
-            words: dom0::LAB.words().chain(guest).collect(),
+            is_wanted: |path| dom0::LAB.is_wanted(path) || linux_guest::WANTED.contains(&path),
+            words: dom0::LAB.words().chain(linux_guest::words()).collect(),
             files: INITRAMFS.map(|(name, _)| name).to_vec(),
             make,
         };
@@ -117,16 +118,30 @@ impl Parts {
         self.folder.join("initramfs")
     }
 
-    /// The files of a minimal Linux guest, with iperf3 or without.
-    pub(crate) fn guest(&self, with_iperf3: bool) -> PathBuf {
-        self.folder
-            .join(if with_iperf3 { "guest-iperf3" } else { "guest" })
+    /// The files of a Linux guest.
+    pub(crate) fn guest(&self, kind: Kind) -> PathBuf {
+        self.folder.join(match kind {
+            Kind::Minimal => "guest",
+            Kind::Servers => "guest-servers",
+        })
     }
 
     /// How many bytes a Linux guest has to be shipped with: its kernel and its files.
-    pub(crate) fn guest_bytes(&self, with_iperf3: bool) -> Result<u64> {
-        Ok(self.linux().metadata()?.len() + self.guest(with_iperf3).metadata()?.len())
+    pub(crate) fn guest_bytes(&self, kind: Kind) -> Result<u64> {
+        Ok(self.linux().metadata()?.len() + self.guest(kind).metadata()?.len())
     }
+
+    /// The version of the first package whose name begins with `prefix`.
+    pub(crate) fn version(&self, prefix: &str) -> Option<String> {
+        let list = std::fs::read_to_string(self.folder.join(PACKAGES)).ok()?;
+        version_in(&list, prefix).map(str::to_owned)
+    }
+}
+
+/// The version in a [`list`] of packages.
+fn version_in<'a>(list: &'a str, prefix: &str) -> Option<&'a str> {
+    let line = list.lines().find(|line| line.starts_with(prefix))?;
+    line.split_whitespace().nth(1)
 }
 
 /// Of a closure of dependencies, what the labs need: the roots, Xen's and the kernel's own packages,
@@ -254,6 +269,17 @@ mod tests {
             name("5"),
             fingerprint(&[package("bash", "shells", "5")], &other)
         );
+    }
+
+    #[test]
+    fn versions_are_found_in_the_list() {
+        let list = list(&[
+            package("linux-image-6.1.0-56-cloud-arm64", "kernel", "6.1.192-2"),
+            package("nginx", "httpd", "1.22"),
+        ]);
+        assert_eq!(version_in(&list, "linux-image-"), Some("6.1.192-2"));
+        assert_eq!(version_in(&list, "nginx"), Some("1.22"));
+        assert_eq!(version_in(&list, "apache"), None);
     }
 
     #[test]

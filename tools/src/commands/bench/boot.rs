@@ -10,7 +10,7 @@ use anyhow::{Context, Result, bail};
 
 use super::Effort;
 use super::subject::Subject;
-use super::table::{Column, grouped};
+use super::table::Column;
 use crate::commands::run::reserve;
 use crate::console::Console;
 use crate::guest::Guest;
@@ -20,7 +20,7 @@ use crate::qemu::{GUEST_PORT, MemorySize, Network};
 use crate::qmp::Qmp;
 
 /// How long a guest that has served may take to come to rest.
-const SETTLE: Duration = Duration::from_secs(3);
+pub(super) const SETTLE: Duration = Duration::from_secs(3);
 
 /// How long one request may take.
 const PATIENCE: Duration = Duration::from_secs(5);
@@ -37,7 +37,7 @@ pub(super) fn measure(column: &mut Column<'_>, subject: &Subject, effort: Effort
     let memory = smallest(subject.enough, |memory| serves_with(subject, memory))?;
     column.add(
         "smallest memory, MiB",
-        memory,
+        u64::from(memory),
         "`-m`, in steps of 1 MiB: boots and answers",
     );
     let times = repeat(effort.starts, || {
@@ -46,8 +46,8 @@ pub(super) fn measure(column: &mut Column<'_>, subject: &Subject, effort: Effort
     })?;
     column.add(
         "first answer, ms",
-        grouped(median(times)),
-        "wall time from QEMU's start, `ip=`; the median of some starts",
+        times,
+        "wall time from QEMU's start, `ip=`",
     );
     let sleepless = ["-icount", "shift=0,sleep=off"];
     let counts = repeat(effort.starts, || {
@@ -57,13 +57,13 @@ pub(super) fn measure(column: &mut Column<'_>, subject: &Subject, effort: Effort
     })?;
     column.add(
         "first answer, instructions",
-        grouped(median(counts)),
-        "from reset, `ip=`; QEMU's count (`-icount shift=0,sleep=off`, `query-replay`), the median",
+        counts,
+        "from reset, `ip=`; QEMU's count (`-icount shift=0,sleep=off`, `query-replay`)",
     );
     let idle = idle_instructions(subject, Duration::from_secs(effort.idle_seconds))?;
     column.add(
         "idle for 10 s, instructions",
-        grouped(idle * 10 / effort.idle_seconds),
+        idle * 10 / effort.idle_seconds,
         "after an answer; QEMU's count (`-icount shift=0`, `query-replay`) before and after",
     );
     Ok(())
@@ -199,12 +199,6 @@ fn repeat<T>(times: usize, measure: impl Fn() -> Result<T>) -> Result<Vec<T>> {
     (0..times).map(|_| measure()).collect()
 }
 
-/// The middle value of a list that is not empty.
-pub(super) fn median<T: Ord + Copy>(mut values: Vec<T>) -> T {
-    values.sort_unstable();
-    values[values.len() / 2]
-}
-
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -224,11 +218,5 @@ mod tests {
         assert_eq!(smallest(64, serves(17)).expect("found"), 17);
         assert_eq!(smallest(64, serves(64)).expect("found"), 64);
         assert!(smallest(64, serves(65)).is_err());
-    }
-
-    #[test]
-    fn the_median_is_the_middle() {
-        assert_eq!(median(vec![5, 1, 3]), 3);
-        assert_eq!(median(vec![7]), 7);
     }
 }

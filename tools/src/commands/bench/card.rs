@@ -10,9 +10,12 @@ use std::time::{Duration, Instant};
 
 use anyhow::{Context, Result, bail};
 
-use super::boot::{STATIC_ADDRESS, median};
-use super::load::{self, Server};
-use super::table::{Column, Table, grouped};
+use super::boot::STATIC_ADDRESS;
+use super::figure::Figure;
+use super::load::{self, Contender};
+use super::scenarios::Service;
+use super::server::Server;
+use super::table::{Column, Table};
 use super::{Effort, size};
 use crate::card::models::EMULATED;
 use crate::card::{Card, u_boot};
@@ -39,8 +42,7 @@ const PATIENCE: Duration = Duration::from_secs(120);
 const MAC: &str = "02:81:4a:58:bd:80";
 
 const HOW_PAYLOAD: &str = "U-Boot and all files";
-const HOW_TIME: &str =
-    "the guest's time awake, `ip=`; 8 ns an instruction (`-icount shift=3`), the median";
+const HOW_TIME: &str = "the guest's time awake, `ip=`; 8 ns an instruction (`-icount shift=3`)";
 
 /// How many times an instruction's nanosecond is doubled.
 const SHIFT: u32 = 3;
@@ -67,13 +69,19 @@ pub(super) fn measure(
             Card::new(u_boot.clone(), &app.name, bytes.clone(), &arguments)
         };
         let payload = card(&[]).payload() as u64;
-        column.add("card's payload, bytes", grouped(payload), HOW_PAYLOAD);
+        column.add("card's payload, bytes", payload, HOW_PAYLOAD);
         let place = tempfile::tempdir()?;
         let path = place.path().join("sd.img");
         card(&STATIC_ADDRESS).write(&path)?;
         boot(&mut column, &path, effort)?;
         card(&GUEST_ARGUMENTS).write(&path)?;
-        load::measure(&mut column, &Machine(path), effort)?;
+        let contender = Contender {
+            column: app.name,
+            is_linux: false,
+            server: &Machine(path),
+            services: &[Service::Web],
+        };
+        load::measure(&mut table, &[contender], effort)?;
     }
     Ok(table)
 }
@@ -116,16 +124,19 @@ fn boot(column: &mut Column<'_>, card: &Path, effort: Effort) -> Result<()> {
     column.announce(&format!("starting it {} times", effort.starts));
     let times = (0..effort.starts).map(|_| start(card));
     let times = times.collect::<Result<Vec<Times>>>()?;
-    let middle = |of: fn(&Times) -> u64| median(times.iter().map(of).collect());
-    let milliseconds = |instructions: u64| grouped((instructions << SHIFT) / 1_000_000);
+    let milliseconds = |of: fn(&Times) -> u64| -> Figure {
+        let instructions = times.iter().map(of);
+        let times = instructions.map(|instructions| (instructions << SHIFT) / 1_000_000);
+        times.collect::<Vec<u64>>().into()
+    };
     column.add(
         "from U-Boot's first line to the first answer, ms",
-        milliseconds(middle(|it| it.answered - it.first_line)),
+        milliseconds(|it| it.answered - it.first_line),
         HOW_TIME,
     );
     column.add(
         "of it after U-Boot, ms",
-        milliseconds(middle(|it| it.answered - it.handed_over)),
+        milliseconds(|it| it.answered - it.handed_over),
         HOW_TIME,
     );
     Ok(())

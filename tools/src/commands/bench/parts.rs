@@ -7,8 +7,9 @@ use anyhow::{Context, Result};
 use object::{Object, ObjectSection, SectionKind};
 
 use super::boot;
+use super::figure::grouped;
 use super::subject::Subject;
-use super::table::{Table, grouped};
+use super::table::Table;
 use crate::cargo::Compilers;
 use crate::commands::build::{self, Image};
 use crate::image::is_in_memory;
@@ -30,7 +31,7 @@ pub(super) fn measure(workspace: &Workspace, board: &Board, app: &App) -> Result
     each(workspace, |name, parts, alone| {
         let bytes = Bytes::of(&image(workspace, board, app, parts)?)?;
         let how = "of the image, pages not filled up; of zeroed memory; heap: in use at rest, by guest `heap`";
-        column.add(name, Change(&bytes, alone), how);
+        column.add(name, Change(&bytes, alone).to_string(), how);
         Ok(bytes)
     })?;
     if board.loader.is_some() {
@@ -40,7 +41,7 @@ pub(super) fn measure(workspace: &Workspace, board: &Board, app: &App) -> Result
     let mut column = table.column("heap");
     each(workspace, |name, parts, alone| {
         let bytes = heap(&image(workspace, board, &guest, parts)?, parts)?;
-        column.add(name, Change(&bytes, alone), "");
+        column.add(name, Change(&bytes, alone).to_string(), "");
         Ok(bytes)
     })?;
     Ok(table)

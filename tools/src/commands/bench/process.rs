@@ -6,13 +6,14 @@ use std::time::Duration;
 
 use anyhow::Result;
 
-use super::load::{self, Server};
+use super::load::{self, Contender};
+use super::scenarios::Service;
+use super::server::Server;
 use super::table::Table;
 use super::{BULK, Effort};
 use crate::cargo::Compilers;
 use crate::commands::build;
 use crate::network::{GUEST, GUEST_ARGUMENTS, GUEST_MAC, Namespace, TAP};
-use crate::process::check_stopped;
 use crate::registry::{App, Board, Workspace};
 use crate::setup::programs;
 
@@ -75,26 +76,30 @@ pub(super) fn measure(
     let folder = build::images_folder(workspace, board);
     let mut table = Table::new();
     let mut build = |app: &App| build::build(&mut compilers, app, board, &folder);
+    let mut processes = Vec::new();
+    let bulk = workspace.app(BULK)?;
     for app in apps {
         let path = build(&app)?.path;
         for way in Way::ALL {
-            let process = Process {
-                path: path.clone(),
-                way,
-            };
-            let mut column = table.column(&format!("{} {}", app.name, way.name()));
-            load::measure(&mut column, &process, effort)?;
-            check_stopped()?;
+            let column = format!("{} {}", app.name, way.name());
+            let path = path.clone();
+            processes.push((column, Process { path, way }, &[Service::Web][..]));
         }
     }
-    let path = build(&workspace.app(BULK)?)?.path;
+    let path = build(&bulk)?.path;
     for way in Way::ALL {
-        let process = Process {
-            path: path.clone(),
-            way,
-        };
-        let mut column = table.column(&format!("bulk {}", way.name()));
-        load::bulk(&mut column, &process, effort)?;
+        let column = format!("bulk {}", way.name());
+        let path = path.clone();
+        processes.push((column, Process { path, way }, &Service::OF_BULK_GUEST[..]));
     }
+    let contenders = processes
+        .iter()
+        .map(|(column, server, services)| Contender {
+            column: column.clone(),
+            is_linux: false,
+            server,
+            services,
+        });
+    load::measure(&mut table, &contenders.collect::<Vec<_>>(), effort)?;
     Ok(table)
 }

@@ -4,7 +4,7 @@ use std::path::Path;
 
 use anyhow::Result;
 
-use super::table::{Column, grouped};
+use super::table::Column;
 use crate::commands::build::Image;
 use crate::registry::{App, Workspace};
 
@@ -17,16 +17,16 @@ pub(super) fn measure(
     app: &App,
     image: &Image,
 ) -> Result<()> {
-    column.add("image, bytes", grouped(image.bytes), HOW);
+    column.add("image, bytes", image.bytes, HOW);
     if let Some(assets) = assets(workspace, app) {
         column.add(
             "page's files, bytes",
-            grouped(assets),
+            assets,
             "in the image: `page/assets` and the WebAssembly",
         );
         column.add(
             "image without them, bytes",
-            grouped(image.bytes.saturating_sub(assets)),
+            image.bytes.saturating_sub(assets),
             "the difference",
         );
     }

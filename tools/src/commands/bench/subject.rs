@@ -4,7 +4,7 @@ use std::path::{Path, PathBuf};
 use std::time::Duration;
 
 use crate::image::Cpu;
-use crate::lab::linux_guest;
+use crate::lab::linux_guest::{self, Kind};
 use crate::lab::parts::Parts;
 use crate::qemu::{Machine, MemorySize, Network};
 
@@ -15,6 +15,7 @@ pub(super) struct Subject {
     image: PathBuf,
     initramfs: Option<PathBuf>,
     arguments: Vec<String>,
+    qemu_words: Vec<String>,
     /// MiB that are certainly enough.
     pub(super) enough: u32,
     /// How long it may take to serve.
@@ -29,6 +30,7 @@ impl Subject {
             image: image.to_owned(),
             initramfs: None,
             arguments: Vec::new(),
+            qemu_words: Vec::new(),
             enough: 64,
             deadline: Duration::from_secs(15),
         }
@@ -40,13 +42,20 @@ impl Subject {
         self
     }
 
-    /// Debian's kernel for the same CPU and a few files, with iperf3's server or without.
-    pub(super) fn linux(cpu: Cpu, parts: &Parts, with_iperf3: bool) -> Self {
+    /// The same with more words for QEMU.
+    pub(super) fn with_qemu_words(mut self, words: impl Iterator<Item = String>) -> Self {
+        self.qemu_words.extend(words);
+        self
+    }
+
+    /// Debian's kernel for the same CPU and a few files.
+    pub(super) fn linux(cpu: Cpu, parts: &Parts, kind: Kind) -> Self {
         Self {
             cpu,
             image: parts.linux(),
-            initramfs: Some(parts.guest(with_iperf3)),
+            initramfs: Some(parts.guest(kind)),
             arguments: vec![linux_guest::IN_QEMU.to_owned()],
+            qemu_words: Vec::new(),
             enough: 256,
             deadline: Duration::from_secs(60),
         }
@@ -63,6 +72,7 @@ impl Subject {
         if let Some(initramfs) = &self.initramfs {
             machine.extra = vec!["-initrd".to_owned(), initramfs.display().to_string()];
         }
+        machine.extra.extend(self.qemu_words.iter().cloned());
         machine
     }
 }

@@ -6,15 +6,17 @@ use std::path::PathBuf;
 
 use anyhow::{Context, Result};
 
-use super::boot::{median, smallest};
-use super::table::{Column, Table, grouped};
-use super::{BULK, DIRECTIONS, Effort, load, size};
+use super::boot::smallest;
+use super::figure::{Figure, Sample, Samples};
+use super::scenarios::Direction;
+use super::table::{Column, Table};
+use super::{BULK, Effort, clients, size};
 use crate::cargo::Compilers;
 use crate::commands::build;
 use crate::image::Cpu;
 use crate::lab::agent::Agent;
 use crate::lab::boot::Options;
-use crate::lab::linux_guest;
+use crate::lab::linux_guest::{self, Kind};
 use crate::lab::parts::Parts;
 use crate::lab::place::Place;
 use crate::lab::platform::Architecture;
@@ -37,12 +39,11 @@ const FOLDER: &str = "/root/bench";
 /// Run by dom0's bash.
 const FIRST_ANSWER: &str = include_str!("xen/first_answer.sh");
 
-const HOW_XL: &str =
-    "`xl create` of an image of the same size that halts at once; dom0's clock, the median";
-const HOW_FIRST: &str = "from the start of `xl create` to the answer in dom0, `ip=`; the median";
+const HOW_XL: &str = "`xl create` of an image of the same size that halts at once; dom0's clock";
+const HOW_FIRST: &str = "from the start of `xl create` to the answer in dom0, `ip=`";
 const HOW_REST: &str = "the difference";
 const HOW_LOAD: &str = "`ab -k` in dom0, over its bridge";
-const HOW_BULK: &str = "`iperf3` in dom0, one stream, received";
+const HOW_BULK: &str = "`iperf3` in dom0, received";
 
 /// Measures `apps` and Linux on the host that `board` is for.
 pub(super) fn measure(
@@ -80,16 +81,12 @@ pub(super) fn measure(
     let bulk = Guest::landfall(bulk.path);
     dom0.bulk(&mut table.column("bulk"), &bulk, effort)?;
     let parts = Parts::get(options.architecture.platform(), None)?;
-    let mut column = table.column("Linux");
-    let linux = Guest::linux(&parts, false);
-    column.add(
-        "image, bytes",
-        grouped(parts.guest_bytes(false)?),
-        size::HOW,
-    );
+    let mut column = table.linux_column("Linux");
+    let linux = Guest::linux(&parts, Kind::Minimal);
+    column.add("image, bytes", parts.guest_bytes(Kind::Minimal)?, size::HOW);
     dom0.measure(&mut column, &linux, effort)?;
     dom0.load(&mut column, &linux, effort)?;
-    dom0.bulk(&mut column, &Guest::linux(&parts, true), effort)?;
+    dom0.bulk(&mut column, &Guest::linux(&parts, Kind::Servers), effort)?;
     Ok(table)
 }
 
@@ -115,10 +112,10 @@ impl Guest {
         }
     }
 
-    fn linux(parts: &Parts, with_iperf3: bool) -> Self {
+    fn linux(parts: &Parts, kind: Kind) -> Self {
         Self {
             kernel: parts.linux(),
-            ramdisk: Some(parts.guest(with_iperf3)),
+            ramdisk: Some(parts.guest(kind)),
             arguments: linux_guest::ON_XEN,
             memory: 256,
             patience: 30,
@@ -226,14 +223,12 @@ impl Dom0 {
                 .context("the guest did not answer; see `cargo landfall lab xen logs bench`")?;
             answers.push(answered / 1000);
         }
-        let (halt, first) = (median(halts), median(answers));
-        column.add("xl's own time, ms", grouped(halt), HOW_XL);
-        column.add("first answer, ms", grouped(first), HOW_FIRST);
-        column.add(
-            "first answer after xl's own time, ms",
-            grouped(first.saturating_sub(halt)),
-            HOW_REST,
-        );
+        column.add("xl's own time, ms", halts.clone(), HOW_XL);
+        column.add("first answer, ms", answers.clone(), HOW_FIRST);
+        if let Some(rest) = median(answers).zip(median(halts)) {
+            let rest = Sample::from((rest.0 - rest.1).max(0.0));
+            column.add("first answer after xl's own time, ms", rest, HOW_REST);
+        }
         column.announce("looking for the smallest memory");
         let memory = smallest(guest.memory, |memory| {
             let times = self.create(guest, "kernel", memory, guest.patience);
@@ -241,7 +236,7 @@ impl Dom0 {
         })?;
         column.add(
             "smallest memory, MiB",
-            memory,
+            u64::from(memory),
             "`memory=`, in steps of 1 MiB: boots and answers",
         );
         Ok(())
@@ -269,14 +264,18 @@ impl Dom0 {
     fn bulk(&self, column: &mut Column<'_>, guest: &Guest, effort: Effort) -> Result<()> {
         self.bring(guest)?;
         self.start(guest)?;
-        for (measure, option) in DIRECTIONS {
-            column.announce(measure);
-            let report = self.agent.output(&format!(
-                "iperf3 --json --client {ADDRESS} --time {} {}",
-                effort.load_seconds,
-                option.unwrap_or_default()
-            ))?;
-            column.add(measure, grouped(load::megabits(&report)?), HOW_BULK);
+        for streams in [1, 4] {
+            for direction in [Direction::In, Direction::Out] {
+                let measure = direction.measure(streams);
+                column.announce(&measure);
+                let report = self.agent.output(&format!(
+                    "iperf3 --json --client {ADDRESS} --time {} --parallel {streams} {}",
+                    effort.load_seconds,
+                    direction.option().unwrap_or_default()
+                ))?;
+                let sample = Sample::from(clients::megabits(&report)?);
+                column.add(&measure, sample, HOW_BULK);
+            }
         }
         self.destroy()
     }
@@ -337,24 +336,35 @@ impl Dom0 {
     }
 }
 
-/// Reads what ab printed: "1,234 (no errors)".
-fn summary(report: &str) -> Result<String> {
-    let value = |name: &str| {
+/// The middle of some times.
+fn median(times: Vec<u64>) -> Option<f64> {
+    match Figure::from(times) {
+        Figure::Number(samples) => Some(Samples::median(&samples)),
+        Figure::Text(_) => None,
+    }
+}
+
+/// Reads what ab printed.
+fn summary(report: &str) -> Result<Sample> {
+    let field = |name: &str| {
         let rest = report.lines().find_map(|line| line.strip_prefix(name))?;
         rest.split_whitespace().next()
     };
-    let rate = value("Requests per second:").and_then(|rate| rate.parse::<f64>().ok());
-    let rate = rate.with_context(|| format!("ab gave no result: {report}"))?;
+    let rate = field("Requests per second:").and_then(|rate| rate.parse::<f64>().ok());
+    let value = rate.with_context(|| format!("ab gave no result: {report}"))?;
     let mut errors = Vec::new();
     for (name, what) in [
         ("Failed requests:", "failed"),
         ("Non-2xx responses:", "with another status"),
     ] {
-        if let Some(count) = value(name).filter(|count| *count != "0") {
+        if let Some(count) = field(name).filter(|count| *count != "0") {
             errors.push(format!("{count} {what}"));
         }
     }
-    Ok(load::rated(rate, &errors))
+    Ok(Sample {
+        errors,
+        ..value.into()
+    })
 }
 
 #[cfg(test)]
@@ -377,9 +387,9 @@ mod tests {
             )
         };
         let well = summary(&report("0")).expect("a report");
-        assert_eq!(well, "2,290 (no errors)");
+        assert_eq!((well.value, well.errors.len()), (2290.4, 0));
         let badly = summary(&report("7\nNon-2xx responses:      5")).expect("a report");
-        assert_eq!(badly, "2,290 (7 failed, 5 with another status)");
+        assert_eq!(badly.errors, ["7 failed", "5 with another status"]);
         assert!(summary("apr_socket_connect(): refused").is_err());
     }
 

@@ -10,7 +10,7 @@ use anyhow::{Context, Result};
 use super::machine::Source;
 use crate::lab::Lab;
 use crate::lab::guests::Configuration;
-use crate::lab::linux_guest::ON_XEN;
+use crate::lab::linux_guest::{Kind, ON_XEN};
 use crate::lab::parts::Parts;
 use crate::lab::platform::Architecture;
 use crate::qemu::GUEST_PORT;
@@ -87,9 +87,9 @@ impl Forward {
 pub(super) struct Linux {
     /// The folder
     folder: PathBuf,
-    /// With an iperf3 server, for bulk TCP
+    /// With nginx for busybox's httpd, an iperf3 server and an echo of UDP datagrams
     #[arg(long)]
-    iperf3: bool,
+    servers: bool,
     #[command(flatten)]
     source: Source,
 }
@@ -109,7 +109,11 @@ impl Linux {
         let cannot = || format!("cannot write to {}", folder.display());
         std::fs::create_dir_all(folder).with_context(cannot)?;
         std::fs::copy(parts.linux(), folder.join("linux")).with_context(cannot)?;
-        std::fs::copy(parts.guest(self.iperf3), folder.join("initramfs")).with_context(cannot)?;
+        let kind = match self.servers {
+            true => Kind::Servers,
+            false => Kind::Minimal,
+        };
+        std::fs::copy(parts.guest(kind), folder.join("initramfs")).with_context(cannot)?;
         std::fs::write(folder.join("linux.xl"), linux()).with_context(cannot)?;
         println!("{}", folder.join("linux.xl").display());
         Ok(ExitCode::SUCCESS)
