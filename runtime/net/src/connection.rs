@@ -82,6 +82,8 @@ pub(crate) struct Endpoint {
     pub(crate) timer: Option<Instant>,
     /// How often in a row it asked for a neighbour that did not answer.
     pub(crate) unanswered: u8,
+    /// Behind what was ever sent of a TCP connection: see [`crate::device::Meter`].
+    pub(crate) sent_to: Option<u32>,
 }
 
 impl Endpoint {
@@ -101,6 +103,7 @@ impl Endpoint {
             waits_for: None,
             timer: None,
             unanswered: 0,
+            sent_to: None,
         })
     }
 }

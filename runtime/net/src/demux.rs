@@ -40,8 +40,9 @@ const DHCP_SERVER: u16 = 67;
 /// The port a DHCP client is answered at.
 pub(crate) const DHCP_CLIENT: u16 = 68;
 
-const FIN: u8 = 0x01;
-const SYN: u8 = 0x02;
+/// Flags of a TCP segment.
+pub(crate) const FIN: u8 = 0x01;
+pub(crate) const SYN: u8 = 0x02;
 const RST: u8 = 0x04;
 const ACK: u8 = 0x10;
 

@@ -11,7 +11,9 @@ use smoltcp::time::Instant;
 
 #[cfg(feature = "ipv6")]
 use crate::demux::ipv6;
-use crate::demux::{ETHERNET_HEADER, ETHERTYPE_ARP, ETHERTYPE_IPV4, IPV4_HEADER, TCP, UDP};
+use crate::demux::{
+    ETHERNET_HEADER, ETHERTYPE_ARP, ETHERTYPE_IPV4, FIN, IPV4_HEADER, SYN, TCP, UDP,
+};
 use landfall_offload::checksum;
 
 /// Which checksums are left to the stack, because the device does not do them.
@@ -111,6 +113,57 @@ pub(crate) struct Meter {
     pub(crate) packets: u64,
     /// How often smoltcp had something to send.
     pub(crate) asked: u64,
+    /// Behind what was ever sent of the TCP connection that is asked (SND.NXT), as far as it is known.
+    pub(crate) sent_to: Option<u32>,
+}
+
+impl Meter {
+    /// Looks at a frame that smoltcp has just written for a TCP connection.
+    ///
+    /// After a timeout smoltcp sends again from what is not acknowledged, and forgets that it had sent more. What it only
+    /// acknowledges meanwhile then has a number that the peer is beyond, who drops it unread (RFC 9293, 3.10.7.4). Where
+    /// both sides send again, neither would ever hear the other. So what takes no place in the sequence gets the number
+    /// that it is to have: the next one to be sent.
+    fn keep_sequence(&mut self, frame: &mut [u8]) {
+        let Some((TCP, segment)) = transport(frame) else {
+            return;
+        };
+        let Some((head, data)) = segment.split_at_mut_checked(20) else {
+            return;
+        };
+        let options = (usize::from(head[12] >> 4) * 4).saturating_sub(20);
+        let data = data.len().saturating_sub(options);
+        let number = u32::from_be_bytes([head[4], head[5], head[6], head[7]]);
+        // A single byte may be a probe of a window that is shut, which counts only once it is acknowledged.
+        let taken = match (data, head[13] & (SYN | FIN)) {
+            (0 | 1, flags) => u32::from(flags != 0),
+            (length, flags) => length as u32 + u32::from(flags != 0),
+        };
+        let end = number.wrapping_add(taken);
+        match self.sent_to {
+            // Numbers wrap: the difference says which is ahead.
+            Some(sent_to) if sent_to.wrapping_sub(end) as i32 > 0 => {
+                if data == 0 && taken == 0 {
+                    head[4..8].copy_from_slice(&sent_to.to_be_bytes());
+                }
+            }
+            _ => self.sent_to = Some(end),
+        }
+    }
+}
+
+/// Returns the protocol in an IP packet that smoltcp has just written, and what is behind IP's header. smoltcp sends no
+/// options, so headers have their least length.
+fn transport(frame: &mut [u8]) -> Option<(u8, &mut [u8])> {
+    let (ethernet, packet) = frame.split_at_mut_checked(ETHERNET_HEADER)?;
+    let (length, protocol) = match [ethernet[12], ethernet[13]] {
+        ETHERTYPE_IPV4 => (IPV4_HEADER, 9),
+        #[cfg(feature = "ipv6")]
+        ipv6::ETHERTYPE => (ipv6::HEADER, 6),
+        _ => return None,
+    };
+    let (header, segment) = packet.split_at_mut_checked(length)?;
+    Some((header[protocol], segment))
 }
 
 /// A frame that was received, and the token to send at most one reply.
@@ -256,6 +309,7 @@ impl<T: driver::TxToken> phy::TxToken for Sending<'_, T> {
     fn consume<R, F: FnOnce(&mut [u8]) -> R>(self, length: usize, f: F) -> R {
         self.token.consume(length, |frame| {
             let result = f(frame);
+            self.meter.keep_sequence(frame);
             self.duty.fill(frame);
             self.meter.frames += 1;
             self.meter.bytes += length as u64;

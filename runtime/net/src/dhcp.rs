@@ -40,6 +40,7 @@ impl DhcpClient {
                 waits_for: None,
                 timer: None,
                 unanswered: 0,
+                sent_to: None,
             };
             return Ok((endpoint, None));
         }

@@ -306,6 +306,7 @@ impl Inner {
             return Sent::All(None);
         };
         let mut outlet = Outlet::new(device, cx, &self.capabilities, self.duty);
+        outlet.meter.sent_to = endpoint.sent_to;
         let mut steps = 0;
         // smoltcp tells of groups when it is asked for frames, and does not say that it would.
         #[cfg(feature = "multicast")]
@@ -332,6 +333,9 @@ impl Inner {
                 .poll_egress(now, &mut outlet, &mut endpoint.set);
         };
         let meter = outlet.meter;
+        if let Work::Tcp(_) = work {
+            endpoint.sent_to = meter.sent_to;
+        }
         // Asked for a frame and sent no packet: the neighbour's hardware address is missing.
         let stuck = meter.asked > meter.packets;
         self.count_sent(meter);
@@ -417,10 +421,12 @@ impl Inner {
         let delay = if several { Duration::ZERO } else { ACK_DELAY };
         connection.socket_mut().set_ack_delay(Some(delay));
         let mut device = OneFrame::new(frame, reply, &self.capabilities, self.duty);
+        device.meter.sent_to = connection.endpoint.sent_to;
         self.interface
             .poll_ingress_single(now, &mut device, &mut connection.endpoint.set);
-        let after = connection.socket().state();
         let meter = device.meter;
+        connection.endpoint.sent_to = meter.sent_to;
+        let after = connection.socket().state();
         self.count_sent(meter);
         Some((before, after))
     }

@@ -1,4 +1,4 @@
-//! See `landfall_fuzz::boot_arguments`.
+//! Boot arguments: a line of words, and arguments in the file of an image.
 #![no_main]
 
 libfuzzer_sys::fuzz_target!(|script: &[u8]| landfall_fuzz::boot_arguments(script));

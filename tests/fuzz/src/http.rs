@@ -138,7 +138,9 @@ impl Bench {
         for client in &self.clients {
             assert!(client.is_gone(), "a client is held for ever");
             let answer = client.received();
-            assert!(answer.is_empty() || answer.starts_with(b"HTTP/1.1 "));
+            // A client that took little of it has its beginning.
+            let start = answer.iter().zip(b"HTTP/1.1 ");
+            assert!(start.into_iter().all(|(one, other)| one == other));
         }
     }
 }

@@ -9,6 +9,7 @@ mod debug;
 mod decode;
 mod doctor;
 mod flash;
+mod fuzz;
 mod image;
 mod lab;
 mod new;
@@ -44,6 +45,7 @@ pub(crate) enum Command {
     Debug(debug::Arguments),
     Trace(trace::Arguments),
     Test(test::Arguments),
+    Fuzz(fuzz::Arguments),
     Bench(bench::Arguments),
     Size(size::Arguments),
     Decode(decode::Arguments),
@@ -76,6 +78,7 @@ pub(crate) fn run(command: Command) -> Result<ExitCode> {
         Command::Debug(arguments) => debug::run(&arguments),
         Command::Trace(arguments) => trace::run(arguments),
         Command::Test(arguments) => test::run(&arguments),
+        Command::Fuzz(arguments) => fuzz::run(&arguments),
         Command::Bench(arguments) => bench::run(&arguments),
         Command::Size(arguments) => size::run(&arguments),
         Command::Decode(arguments) => decode::run(&arguments),
