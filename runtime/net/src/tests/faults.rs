@@ -81,14 +81,15 @@ fn connections_open_and_close_at_much_loss() {
     }
     let pair = Pair::with(faulty(200, 7), settings.0, settings.1);
     pair.serve_echo();
-    let done = Rc::new(Cell::new(0));
+    let (done, failed) = (Rc::new(Cell::new(0)), Rc::new(Cell::new(0)));
     for number in 0..CLIENTS {
-        let (client, done) = (pair.client.clone(), done.clone());
+        let (client, done, failed) = (pair.client.clone(), done.clone(), failed.clone());
         pair.world.spawn(async move {
             clock::sleep_ms(u64::from(number) * 50).await;
-            // At this loss one attempt in a few hundred to connect fails.
+            // At this loss one attempt in a few hundred fails: the last bytes, too, are sent only so often.
             while let Err(error) = one(&client).await {
-                assert_eq!(error, Error::TimedOut);
+                assert!(matches!(error, Error::TimedOut | Error::ConnectionReset));
+                failed.set(failed.get() + 1);
             }
             done.set(done.get() + 1);
         });
@@ -101,6 +102,7 @@ fn connections_open_and_close_at_much_loss() {
         }
         let took = clock::now() - start;
         println!("{CLIENTS} connections: {} ms", took.total_millis());
+        assert!(failed.get() < CLIENTS / 20);
         clock::sleep_ms(240_000).await;
         Pair::until_empty(server.clone(), client.clone()).await;
         assert_eq!(dropped(&server) + dropped(&client), wire.corrupted());
