@@ -20,6 +20,10 @@ use progress::Progress;
 const SLOWEST_S: u32 = 20;
 const MOST_MEMORY_MIB: u32 = 3072;
 
+/// What `--keep` takes into a corpus.
+const MOST_FILES: usize = 48;
+const MOST_BYTES: u64 = 40_000;
+
 /// Looks for input from outside that does harm: frames, rings, trees, requests
 ///
 /// Each target is a function of bytes that must come back for every input (tests/fuzz). libFuzzer makes inputs, keeps
@@ -189,26 +193,65 @@ impl<'a> Bench<'a> {
         Ok(status.success())
     }
 
-    /// Makes the corpus anew, of the fewest and smallest inputs of old and new that reach what all reach.
+    /// Makes the corpus anew, of few and small inputs of old and new that reach most of what all reach. Those with a name
+    /// of their own stay.
     fn keep(&self) -> Result<bool> {
         let corpus = &self.target.corpus;
         let fresh = tempfile::tempdir_in(&self.folder)?;
         let mut command = self.command();
         command
-            .arg("-set_cover_merge=1")
+            .args(["-set_cover_merge=1", "-use_counters=0"])
             .arg(fresh.path())
             .args([corpus, &self.found()])
             .stderr(Stdio::null());
         process::run_checked(&mut command, "the choice of inputs")?;
-        std::fs::remove_dir_all(corpus)?;
-        std::fs::create_dir_all(corpus)?;
-        let (mut files, mut bytes) = (0, 0);
-        for file in std::fs::read_dir(fresh.path())? {
-            let file = file?;
-            bytes += std::fs::copy(file.path(), corpus.join(file.file_name()))?;
-            files += 1;
+        for old in files(corpus)?.iter().filter(|path| is_libfuzzers(path)) {
+            std::fs::remove_file(old)?;
         }
-        println!("{}: {files} files of {bytes} bytes", shown(corpus));
+        let mut room = MOST_BYTES;
+        for new in files(fresh.path())?.into_iter().take(MOST_FILES) {
+            let bytes = new.metadata()?.len();
+            if let (Some(left), Some(name)) = (room.checked_sub(bytes), new.file_name()) {
+                room = left;
+                std::fs::copy(&new, corpus.join(name))?;
+            }
+        }
+        println!("{}: {} files", shown(corpus), files(corpus)?.len());
         Ok(true)
+    }
+}
+
+/// Returns the files in a folder, the longest first: mostly they reach the most.
+fn files(folder: &Path) -> Result<Vec<PathBuf>> {
+    let entries =
+        std::fs::read_dir(folder).with_context(|| format!("cannot read {}", folder.display()))?;
+    let mut files = entries
+        .map(|entry| Ok(entry?.path()))
+        .collect::<Result<Vec<PathBuf>>>()?;
+    files.sort_by_key(|path| std::cmp::Reverse(path.metadata().map_or(0, |data| data.len())));
+    Ok(files)
+}
+
+/// Returns whether libFuzzer named a file: by a hash of what is in it.
+fn is_libfuzzers(path: &Path) -> bool {
+    let name = path.file_name().unwrap_or_default().to_string_lossy();
+    name.len() == 40 && name.chars().all(|letter| letter.is_ascii_hexdigit())
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn inputs_with_a_name_of_their_own_are_known() {
+        let hash = "/x/ef935e0b0848ab2e0d56799bead599d161b314ee";
+        assert!(is_libfuzzers(Path::new(hash)));
+        for own in [
+            "/x/little-window",
+            "/x/seed0",
+            "/x/xef935e0b0848ab2e0d56799bead599d161b314e",
+        ] {
+            assert!(!is_libfuzzers(Path::new(own)), "{own}");
+        }
     }
 }
