@@ -86,6 +86,7 @@ impl Progress {
         let is_chatter = line.is_empty()
             || line.starts_with("Done ")
             || line.starts_with('"')
+            || line.trim_start().starts_with("NEW_FUNC")
             || line.contains("ecommended dictionary");
         if !is_chatter {
             self.clear();
