@@ -22,7 +22,7 @@
 #![no_std]
 
 extern crate alloc;
-#[cfg(test)]
+#[cfg(not(target_os = "none"))]
 extern crate std;
 
 pub mod axp209;

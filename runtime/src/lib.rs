@@ -38,6 +38,9 @@ pub mod network;
 mod peripherals;
 mod platform;
 mod shutdown;
+#[cfg(not(target_os = "none"))]
+#[doc(hidden)]
+pub mod simulated;
 #[cfg(feature = "sntp")]
 mod sntp;
 mod system;

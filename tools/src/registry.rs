@@ -123,6 +123,27 @@ impl App {
     }
 }
 
+/// The package of the fuzzers.
+pub(crate) const FUZZERS: &str = "landfall-fuzz";
+
+/// A function of bytes that must come back for every input.
+#[derive(Clone, Debug)]
+pub(crate) struct FuzzTarget {
+    /// As given on the command line; its program's, too.
+    pub(crate) name: String,
+    /// One line for the table.
+    pub(crate) summary: String,
+    /// The folder of inputs in the repository.
+    pub(crate) corpus: PathBuf,
+}
+
+/// Returns what a program's source says of it in its first line.
+fn summary(source: &Path) -> String {
+    let text = std::fs::read_to_string(source).unwrap_or_default();
+    let line = text.lines().next().and_then(|it| it.strip_prefix("//! "));
+    line.unwrap_or_default().trim_end_matches('.').to_owned()
+}
+
 /// The cargo workspace in which the command runs.
 pub(crate) struct Workspace {
     metadata: Metadata,
@@ -191,6 +212,33 @@ impl Workspace {
         let mut apps = self.apps_and_guests()?;
         apps.retain(|app| !app.hidden || app.name == name);
         Ok(pick("app", apps, |app| &app.name, name)?)
+    }
+
+    /// The fuzzers, by name.
+    pub(crate) fn fuzz_targets(&self) -> Result<Vec<FuzzTarget>> {
+        let package = self.packages().find(|it| it.name.as_str() == FUZZERS);
+        let package = package.with_context(|| format!("the workspace has no package {FUZZERS}"))?;
+        let folder = package.manifest_path.as_std_path().with_file_name("corpus");
+        let programs = package.targets.iter().filter(|target| target.is_bin());
+        let mut targets: Vec<FuzzTarget> = programs
+            .map(|target| FuzzTarget {
+                name: target.name.clone(),
+                summary: summary(target.src_path.as_std_path()),
+                corpus: folder.join(&target.name),
+            })
+            .collect();
+        targets.sort_by(|left, right| left.name.cmp(&right.name));
+        Ok(targets)
+    }
+
+    /// The fuzzer called `name`.
+    pub(crate) fn fuzz_target(&self, name: &str) -> Result<FuzzTarget> {
+        Ok(pick(
+            "fuzz target",
+            self.fuzz_targets()?,
+            |target| &target.name,
+            name,
+        )?)
     }
 
     /// Returns whether there is such a package.

@@ -8,6 +8,10 @@
 //! `receive` and `transmit` are the two queues. The device is told of frames to send once the stack comes to rest, by
 //! [`Doorbell`], which is a task of its own.
 
+#[cfg(not(target_os = "none"))]
+pub mod hostile;
+#[cfg(not(target_os = "none"))]
+mod model;
 mod receive;
 #[cfg(test)]
 mod tests;

@@ -172,7 +172,9 @@ pub struct Config {
     pub half_open_timeout_ms: u64,
     /// How long an attempt to connect to a peer may take.
     pub connect_timeout_ms: u64,
-    /// How long a peer may be silent while it owes an acknowledgement.
+    /// How long a peer may be silent while it owes an acknowledgement: at least 100 s (RFC 9293, 3.8.3), and more than the
+    /// minute that is at most between two questions whether a window has opened, or a peer that answers each would be
+    /// taken for dead (3.8.6.1).
     pub user_timeout_ms: u64,
     /// After how long a silence an idle peer is asked for a sign of life. It is given up after two
     /// such questions.
@@ -205,7 +207,7 @@ impl Config {
             app_idle_memory: 4 * 1024,
             half_open_timeout_ms: 10_000,
             connect_timeout_ms: 20_000,
-            user_timeout_ms: 60_000,
+            user_timeout_ms: 100_000,
             keep_alive_ms: 60_000,
             orphan_timeout_ms: 10_000,
         }

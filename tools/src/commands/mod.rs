@@ -9,6 +9,7 @@ mod debug;
 mod decode;
 mod doctor;
 mod flash;
+mod fuzz;
 mod image;
 mod lab;
 mod loader;
@@ -45,6 +46,7 @@ pub(crate) enum Command {
     Debug(debug::Arguments),
     Trace(trace::Arguments),
     Test(test::Arguments),
+    Fuzz(fuzz::Arguments),
     Bench(bench::Arguments),
     Size(size::Arguments),
     Decode(decode::Arguments),
@@ -79,6 +81,7 @@ pub(crate) fn run(command: Command) -> Result<ExitCode> {
         Command::Debug(arguments) => debug::run(&arguments),
         Command::Trace(arguments) => trace::run(arguments),
         Command::Test(arguments) => test::run(&arguments),
+        Command::Fuzz(arguments) => fuzz::run(&arguments),
         Command::Bench(arguments) => bench::run(&arguments),
         Command::Size(arguments) => size::run(&arguments),
         Command::Decode(arguments) => decode::run(&arguments),

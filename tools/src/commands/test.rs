@@ -51,6 +51,8 @@ enum Step {
     Docs,
     /// Tests on this machine
     Unit,
+    /// Plays what fuzzers have found, and more by chance
+    Fuzz,
     /// Build the images
     Images,
     /// Boot the images, ask them, play in a browser
@@ -69,7 +71,7 @@ impl Step {
     fn serves_tests(self) -> bool {
         matches!(
             self,
-            Step::Setup | Step::Unit | Step::Images | Step::Guests | Step::Xen
+            Step::Setup | Step::Unit | Step::Fuzz | Step::Images | Step::Guests | Step::Xen
         )
     }
 }

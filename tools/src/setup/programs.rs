@@ -79,8 +79,15 @@ pub(crate) const SSH: Program = Program {
     what: "ssh (for Xen hosts)",
 };
 
+/// Compiles libFuzzer.
+pub(crate) const CXX: Program = Program {
+    name: "c++",
+    package: "g++",
+    what: "a C++ compiler (for the fuzzers)",
+};
+
 /// Every program that some command needs.
-pub(crate) const ALL: [Program; 10] = [
+pub(crate) const ALL: [Program; 11] = [
     QEMU,
     QEMU_32,
     BROWSER,
@@ -91,6 +98,7 @@ pub(crate) const ALL: [Program; 10] = [
     GDB,
     DNSMASQ,
     SSH,
+    CXX,
 ];
 
 impl Program {

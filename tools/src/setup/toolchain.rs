@@ -82,6 +82,14 @@ impl UserRust {
         })
     }
 
+    /// The folder of this machine's compiled library.
+    pub(crate) fn library(&self) -> PathBuf {
+        self.sysroot
+            .join("lib/rustlib")
+            .join(&self.host)
+            .join("lib")
+    }
+
     fn has(&self, target: &str) -> bool {
         // A target that was only half removed leaves its folder behind.
         let library = self.sysroot.join("lib/rustlib").join(target).join("lib");

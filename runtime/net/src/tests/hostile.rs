@@ -294,7 +294,7 @@ fn noise_and_mutated_frames_do_no_harm() {
 }
 
 /// Returns an ARP request that tells the server where the client is.
-fn introduction() -> Vec<u8> {
+pub(super) fn introduction() -> Vec<u8> {
     let mut arp = Vec::new();
     arp.extend([0xff; 6]);
     arp.extend(Wire::hardware(1));

@@ -175,7 +175,7 @@ fn a_peer_that_vanishes_is_noticed() {
         busy.write_all(b"anyone there?").await.unwrap();
         assert_eq!(busy.read(&mut [0; 8]).await, Err(Error::TimedOut));
         let seconds = (clock::now() - start).secs();
-        assert!((60..=61).contains(&seconds), "{seconds}");
+        assert!((100..=101).contains(&seconds), "{seconds}");
         assert_eq!(idle.read(&mut [0; 8]).await, Err(Error::TimedOut));
         let seconds = (clock::now() - start).secs();
         assert!((75..=136).contains(&seconds), "{seconds}");

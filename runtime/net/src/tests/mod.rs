@@ -2,12 +2,14 @@
 
 pub(crate) mod clock;
 mod dhcp;
+mod faults;
 #[cfg(feature = "multicast")]
 mod groups;
 mod hostile;
 #[cfg(feature = "ipv6")]
 mod ipv6;
 mod lifecycle;
+mod peers;
 mod transfer;
 mod wire;
 

@@ -12,14 +12,19 @@ use super::{Random, clock};
 use crate::clock::{Duration, Instant};
 
 /// What happens to frames, each per mille.
-#[derive(Clone, Copy, Default)]
+#[derive(Clone, Copy, Debug, Default)]
 pub(super) struct Faults {
     pub(super) loss: usize,
     pub(super) duplicate: usize,
     pub(super) reorder: usize,
+    /// A bit of an IPv4 packet is another. (Ethernet's check sequence is not on this wire, nor is what it catches.)
     pub(super) corrupt: usize,
     /// How many frames fit on the wire in one direction; 0 for no limit.
     pub(super) capacity: usize,
+    /// Microseconds that every frame takes longer.
+    pub(super) delay_us: u64,
+    /// Other faults of the same kind.
+    pub(super) seed: u64,
 }
 
 #[derive(Default)]
@@ -41,6 +46,8 @@ struct State {
     record: Option<Vec<Vec<u8>>>,
     /// Whether frames go nowhere, for a peer that vanished.
     cut: bool,
+    /// Corrupted frames that were delivered.
+    corrupted: u64,
 }
 
 /// The wire.
@@ -53,13 +60,14 @@ impl Wire {
     pub(super) fn new(faults: Faults) -> Wire {
         Wire(Rc::new(RefCell::new(State {
             faults,
-            random: Random(99),
+            random: Random(99 + faults.seed),
             count: 0,
             to: Default::default(),
             up: true,
             watchers: [None, None],
             record: None,
             cut: false,
+            corrupted: 0,
         })))
     }
 
@@ -97,6 +105,11 @@ impl Wire {
         self.0.borrow_mut().record.take().unwrap_or_default()
     }
 
+    /// Returns how many corrupted frames were delivered, to both ends.
+    pub(super) fn corrupted(&self) -> u64 {
+        self.0.borrow().corrupted
+    }
+
     pub(super) fn cut(&self, cut: bool) {
         self.0.borrow_mut().cut = cut;
     }
@@ -123,15 +136,18 @@ impl State {
         if self.cut || !self.up || self.per_mille(faults.loss) {
             return;
         }
-        if self.per_mille(faults.corrupt) {
-            let at = self.random.below(frame.len());
+        let corrupt = frame[12..14] == [8, 0] && self.per_mille(faults.corrupt);
+        if corrupt {
+            let at = 14 + self.random.below(frame.len() - 14);
             frame[at] ^= 1 << self.random.below(8);
+            self.corrupted += 1;
         }
-        let mut at = clock::now() + LATENCY;
+        let mut at = clock::now() + LATENCY + Duration::from_micros(faults.delay_us);
         if self.per_mille(faults.reorder) {
             at += Duration::from_micros(self.random.below(2000) as u64);
         }
         if self.per_mille(faults.duplicate) {
+            self.corrupted += u64::from(corrupt);
             self.deliver(side, frame.clone(), at + LATENCY);
         }
         self.deliver(side, frame, at);

@@ -14,7 +14,7 @@ use crate::card::{device_tree, u_boot, xen as card_xen};
 use crate::cargo::{Compilers, Pages, executables, message_format};
 use crate::commands::build;
 use crate::process::{self, ChildGuard};
-use crate::registry::{Board, Workspace};
+use crate::registry::{Board, FUZZERS, Workspace};
 use crate::setup::{components, debian, programs, sshd, wasm, xen_headers};
 
 /// The package of the tests that start images.
@@ -61,6 +61,7 @@ impl Bench {
             Step::ClippyTargets => self.clippy_targets(),
             Step::Docs => self.docs(),
             Step::Unit => self.unit(),
+            Step::Fuzz => self.fuzz(),
             Step::Images => self.build_images(),
             Step::Guests => self.guests(),
             Step::Xen => self.xen(),
@@ -181,11 +182,21 @@ impl Bench {
             "--workspace",
             "--exclude",
             GUEST_TESTS,
+            "--exclude",
+            FUZZERS,
         ];
         let mut command = self.compilers.command(&words, None, Pages::Needed)?;
         if let Some(headers) = xen_headers::find() {
             command.env("LANDFALL_XEN_HEADERS", headers);
         }
+        self.filter(&mut command);
+        Ok(Outcome::Ran(tests(command)?))
+    }
+
+    /// The fuzzers' functions without libFuzzer, which is not worth its build here: `cargo landfall fuzz` has it.
+    fn fuzz(&mut self) -> Result<Outcome> {
+        let words = ["test", "--no-fail-fast", "--package", FUZZERS];
+        let mut command = self.compilers.command(&words, None, Pages::Needed)?;
         self.filter(&mut command);
         Ok(Outcome::Ran(tests(command)?))
     }
