@@ -74,7 +74,9 @@ impl Connection {
         let length = segment.length();
         // Where it begins, counted from what is expected: below zero for what was here before.
         let offset = segment.seq.since(self.expected) as i32;
-        let within = offset >= 0 && (offset as u32) < window.max(1);
+        // Who has filled the window acknowledges from right behind it: were that too far, two sides that both have would be
+        // deaf to each other.
+        let within = offset >= 0 && (offset as u32) <= window;
         if segment.flags.has(Flags::RST) {
             return self.receive_reset(segment, within, pool, now);
         }
@@ -185,7 +187,11 @@ impl Connection {
     /// Takes the window of the newest segment (RFC 9293, 3.10.7.4).
     fn update_window(&mut self, segment: &Segment<'_>) {
         let (seq, ack) = self.peer_window_of;
-        let newer = segment.seq.is_after(seq) || segment.seq == seq && !segment.ack.is_before(ack);
+        // Also what acknowledges more, though it is sent again and so has an older number: the window is counted from what
+        // is acknowledged.
+        let newer = segment.seq.is_after(seq)
+            || segment.seq == seq && !segment.ack.is_before(ack)
+            || segment.ack.is_after(self.una);
         if newer && !segment.ack.is_before(self.una) {
             self.peer_window = u32::from(segment.window) << self.peer_scale;
             self.peer_window_most = self.peer_window_most.max(self.peer_window);

@@ -52,6 +52,12 @@ impl Connection {
                 }
             }
         }
+        // Before a probe, whose number is an old one, so that what it acknowledges is not looked at.
+        if self.state != State::SynSent && (self.ack_due || self.window_has_opened()) {
+            // A peer that has made its window smaller takes nothing from behind it, and be it an acknowledgement.
+            let seq = self.top.min(self.una.plus(self.peer_window));
+            return Some(self.outgoing(Kind::Ack, seq, Flags::ACK, (0, 0)));
+        }
         if self.probe_due {
             return Some(self.outgoing(
                 Kind::Probe,
@@ -59,9 +65,6 @@ impl Connection {
                 Flags::ACK,
                 (0, 0),
             ));
-        }
-        if self.state != State::SynSent && (self.ack_due || self.window_has_opened()) {
-            return Some(self.outgoing(Kind::Ack, self.top, Flags::ACK, (0, 0)));
         }
         self.watch_window(now);
         None
