@@ -3,7 +3,7 @@
 //! One file per subcommand in [`commands`]; what a command needs and finds missing is fetched by
 //! [`setup`]. The rest is shared: [`registry`] (boards and apps), [`cargo`] and [`image`] (from source
 //! to a flat image), [`arguments`] (what an image can be told), [`guest`], [`qemu`], [`qmp`], [`console`] and
-//! [`frames`] (a running image), [`http`] and [`network`] (talking to it), [`capture`] (what is said on a network
+//! [`frames`] (a running image), [`http`] and [`network`] (talking to it), [`server`] (a guest and its clients in a network of their own), [`capture`] (what is said on a network
 //! device), [`card`] and [`flash`] (SD cards), [`xl`] and [`ssh`] (guests of Xen, on other machines), [`process`] (child processes).
 
 #![forbid(unsafe_code)]
@@ -25,6 +25,7 @@ mod process;
 mod qemu;
 mod qmp;
 mod registry;
+mod server;
 mod setup;
 mod ssh;
 mod xl;

@@ -75,6 +75,13 @@ pub(crate) enum Network {
         /// Its name.
         name: String,
     },
+    /// A wire of this tool's: each frame is a datagram between two UDP ports of 127.0.0.1.
+    Wire {
+        /// QEMU's.
+        own: u16,
+        /// The other end's.
+        other: u16,
+    },
 }
 
 impl Network {
@@ -91,6 +98,9 @@ impl Network {
                 // Before QEMU 8.0 filter-dump took virtio's header, which a tap can have, for part of the frame.
                 let plain = if is_traced { ",vnet_hdr=off" } else { "" };
                 format!("tap,id=net0,ifname={name},script=no,downscript=no{plain}")
+            }
+            Self::Wire { own, other } => {
+                format!("socket,id=net0,udp=127.0.0.1:{other},localaddr=127.0.0.1:{own}")
             }
         }
     }

@@ -58,12 +58,20 @@ pub struct Options {
 }
 
 impl Options {
+    /// Only about what arrived behind gaps.
+    pub(crate) fn of_ranges(sack: [Option<(Seq, Seq)>; SACK_RANGES]) -> Options {
+        Options {
+            sack,
+            ..Options::default()
+        }
+    }
+
     fn ranges(&self) -> impl Iterator<Item = (Seq, Seq)> {
         self.sack.iter().flatten().copied()
     }
 
     /// Bytes on the wire, with what fills them up to whole words.
-    fn length(&self) -> usize {
+    pub(crate) fn length(&self) -> usize {
         let ranges = self.ranges().count();
         let mss = if self.mss.is_some() { 4 } else { 0 };
         let scale = if self.scale.is_some() { 4 } else { 0 };

@@ -131,6 +131,9 @@ impl Pair {
                     break;
                 };
                 let wire = bytes(&outgoing, &side.connection);
+                // With options, too (RFC 6691, 3).
+                let mss = usize::from(side.connection.mss);
+                assert!(wire.len() <= 20 + mss.max(40), "{} bytes", wire.len());
                 side.connection.sent(&outgoing, self.now);
                 self.sent.push((from, self.now, wire.clone()));
                 if self.cut || self.random.per_mille(self.faults.loss) {

@@ -218,7 +218,9 @@ impl Connection {
     /// Data or the end, of what was lost or what comes next.
     fn next_data(&self) -> Option<Outgoing> {
         let room = self.congestion.window.saturating_sub(self.flight());
-        let mss = u32::from(self.mss);
+        // Options are at the expense of data (RFC 6691, 3).
+        let ranges = self.ranges_to_tell();
+        let mss = u32::from(self.mss) - Options::of_ranges(ranges).length() as u32;
         if let Some((from, to)) = self.lost()
             && (room >= mss || self.flight() == 0 || from == self.una)
         {
@@ -274,10 +276,7 @@ impl Connection {
                 },
                 flags,
                 window: window.min(65_535) as u16,
-                options: Options {
-                    sack: self.ranges_to_tell(),
-                    ..Options::default()
-                },
+                options: Options::of_ranges(self.ranges_to_tell()),
             },
             length,
             offset,

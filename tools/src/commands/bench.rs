@@ -15,7 +15,6 @@ mod parts;
 mod process;
 mod report;
 mod scenarios;
-mod server;
 mod size;
 mod subject;
 mod table;

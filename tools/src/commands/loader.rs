@@ -1,11 +1,13 @@
 //! `cargo landfall loader …` (hidden): clients that no usual load generator is.
 //!
-//! The bench runs them inside its network namespaces. Each prints JSON.
+//! The bench and `soak` run them inside their network namespaces. Each prints JSON.
 
 mod close;
 mod echo;
+mod fetch;
 mod hold;
 mod keep;
+mod rude;
 
 use std::io::{ErrorKind, Read, Write};
 use std::net::{SocketAddr, TcpStream};
@@ -29,6 +31,15 @@ pub(crate) enum Arguments {
     Echo(Load),
     /// Asks again and again on each connection
     Keep(Load),
+    /// Misbehaves in many ways, and asks politely now and then
+    Rude(Load),
+    /// Asks once, and prints the answer's body
+    Fetch {
+        /// The server
+        address: SocketAddr,
+        /// What is asked for
+        path: String,
+    },
     /// Opens many connections, asks once on each, and keeps them until its standard input ends
     Hold {
         /// The server
@@ -70,7 +81,12 @@ pub(crate) fn run(arguments: &Arguments) -> Result<ExitCode> {
     let outcome = match arguments {
         Arguments::Close(load) => close::run(load),
         Arguments::Keep(load) => keep::run(load),
+        Arguments::Rude(load) => rude::run(load),
         Arguments::Echo(load) => echo::run(load)?,
+        Arguments::Fetch { address, path } => {
+            fetch::run(*address, path)?;
+            return Ok(ExitCode::SUCCESS);
+        }
         Arguments::Hold { address, count } => {
             hold::run(*address, *count)?;
             return Ok(ExitCode::SUCCESS);
@@ -194,18 +210,23 @@ struct Connection {
 impl Connection {
     /// Connects; `field` is a header field of each request, with its end of line, or empty.
     fn open(address: SocketAddr, field: &str) -> std::io::Result<Self> {
+        Self::open_for(address, "/", field)
+    }
+
+    /// The same for another path than `/`.
+    fn open_for(address: SocketAddr, path: &str, field: &str) -> std::io::Result<Self> {
         let stream = TcpStream::connect_timeout(&address, PATIENCE)?;
         stream.set_read_timeout(Some(PATIENCE))?;
         stream.set_write_timeout(Some(PATIENCE))?;
         stream.set_nodelay(true)?;
         Ok(Self {
             stream,
-            request: format!("GET / HTTP/1.1\r\nHost: {address}\r\n{field}\r\n"),
+            request: format!("GET {path} HTTP/1.1\r\nHost: {address}\r\n{field}\r\n"),
             received: Vec::new(),
         })
     }
 
-    /// Asks for `/` and reads the whole answer, which must be a page of an announced length.
+    /// Asks and reads the whole answer, which must be a page of an announced length.
     fn ask(&mut self) -> std::io::Result<()> {
         self.stream.write_all(self.request.as_bytes())?;
         self.received.clear();

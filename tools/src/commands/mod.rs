@@ -19,9 +19,11 @@ mod run_card;
 mod run_image;
 mod run_xen;
 mod size;
+mod soak;
 mod supervise;
 mod test;
 mod trace;
+mod wire;
 mod xl;
 
 use std::process::ExitCode;
@@ -48,6 +50,7 @@ pub(crate) enum Command {
     Test(test::Arguments),
     Fuzz(fuzz::Arguments),
     Bench(bench::Arguments),
+    Soak(soak::Arguments),
     Size(size::Arguments),
     Decode(decode::Arguments),
     Doctor(doctor::Arguments),
@@ -61,6 +64,8 @@ pub(crate) enum Command {
     Burst(burst::Arguments),
     #[command(hide = true, subcommand)]
     Loader(loader::Arguments),
+    #[command(hide = true)]
+    Wire(wire::Arguments),
 }
 
 /// Runs a subcommand.
@@ -83,6 +88,7 @@ pub(crate) fn run(command: Command) -> Result<ExitCode> {
         Command::Test(arguments) => test::run(&arguments),
         Command::Fuzz(arguments) => fuzz::run(&arguments),
         Command::Bench(arguments) => bench::run(&arguments),
+        Command::Soak(arguments) => soak::run(&arguments),
         Command::Size(arguments) => size::run(&arguments),
         Command::Decode(arguments) => decode::run(&arguments),
         Command::Doctor(arguments) => doctor::run(&arguments),
@@ -92,5 +98,6 @@ pub(crate) fn run(command: Command) -> Result<ExitCode> {
         Command::Supervise(arguments) => supervise::run(&arguments),
         Command::Burst(arguments) => burst::run(&arguments),
         Command::Loader(arguments) => loader::run(&arguments),
+        Command::Wire(arguments) => wire::run(&arguments),
     }
 }

@@ -308,7 +308,7 @@ impl Options {
         command.args(machine.words());
         let answer = match machine.network {
             Network::User { .. } => Answer::At(local(port)),
-            Network::Tap { .. } => Answer::OnConsole,
+            Network::Tap { .. } | Network::Wire { .. } => Answer::OnConsole,
         };
         let console = Console::of(&image.elf, root);
         let mut guest = Guest::start(&mut command, console, false)?;

@@ -14,7 +14,6 @@ use super::boot::STATIC_ADDRESS;
 use super::figure::Figure;
 use super::load::{self, Contender};
 use super::scenarios::Service;
-use super::server::Server;
 use super::table::{Column, Table};
 use super::{Effort, size};
 use crate::card::models::EMULATED;
@@ -30,6 +29,7 @@ use crate::process::{self, supervised};
 use crate::qemu::{CardMachine, GUEST_PORT, Network, Start};
 use crate::qmp::Qmp;
 use crate::registry::{App, Board, Workspace};
+use crate::server::Server;
 use crate::setup::programs;
 
 /// The first words of an image, when U-Boot has handed over.

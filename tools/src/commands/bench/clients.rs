@@ -9,11 +9,11 @@ use anyhow::{Context, Result, bail};
 use super::figure::Sample;
 use super::load::no_result;
 use super::scenarios::Direction;
-use super::server::Running;
 use crate::commands::burst::Burst;
 use crate::commands::loader::Outcome;
 use crate::lab::linux_guest::ECHO_PORT;
 use crate::process::{self, ChildGuard};
+use crate::server::Running;
 use crate::setup::programs;
 
 /// How long opening many connections may take.

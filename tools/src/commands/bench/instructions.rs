@@ -14,12 +14,12 @@ use super::clients::{self, Limit};
 use super::figure::{Figure, Sample};
 use super::load::Contender;
 use super::scenarios::{Direction, Service};
-use super::server::{Running, Server};
 use super::subject::Subject;
 use super::table::Table;
 use crate::network::Namespace;
 use crate::process::check_stopped;
 use crate::qmp::Qmp;
+use crate::server::{Running, Server};
 
 /// What a guest is asked for before anything is counted: it fills its caches and tables.
 const WARM_UP: u64 = 100;

@@ -7,10 +7,10 @@ use super::Effort;
 use super::clients;
 use super::figure::{Figure, Sample};
 use super::scenarios::{HOW_LOAD, Scenario, Service};
-use super::server::{Running, Server};
 use super::table::{Column, Table};
 use crate::network::Namespace;
 use crate::process;
+use crate::server::{Running, Server};
 
 /// Seconds of load of which nothing is written down: the emulator translates what the guest runs.
 const WARM_UP: u64 = 1;

@@ -8,13 +8,13 @@ use anyhow::Result;
 
 use super::load::{self, Contender};
 use super::scenarios::Service;
-use super::server::Server;
 use super::table::Table;
 use super::{BULK, Effort};
 use crate::cargo::Compilers;
 use crate::commands::build;
 use crate::network::{GUEST, GUEST_ARGUMENTS, GUEST_MAC, Namespace, TAP};
 use crate::registry::{App, Board, Workspace};
+use crate::server::Server;
 use crate::setup::programs;
 
 /// How a process is connected.

@@ -1,8 +1,8 @@
 //! What servers are loaded with, and the rows of the table that come of it.
 
 use super::figure::Sample;
-use super::server::Running;
 use super::{Effort, clients};
+use crate::server::Running;
 use anyhow::Result;
 
 /// How many connections wrk holds.

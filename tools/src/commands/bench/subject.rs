@@ -1,12 +1,17 @@
 //! What is measured on QEMU's machine: an image of ours, or a minimal Linux guest to compare with.
 
 use std::path::{Path, PathBuf};
+use std::process::Command;
 use std::time::Duration;
+
+use anyhow::Result;
 
 use crate::image::Cpu;
 use crate::lab::linux_guest::{self, Kind};
 use crate::lab::parts::Parts;
+use crate::network::{GUEST, GUEST_ARGUMENTS, Namespace, TAP};
 use crate::qemu::{Machine, MemorySize, Network};
+use crate::server::Server;
 
 /// A system that serves a page on TCP port 8080.
 #[derive(Clone, Debug)]
@@ -74,5 +79,24 @@ impl Subject {
         }
         machine.extra.extend(self.qemu_words.iter().cloned());
         machine
+    }
+}
+
+impl Server for Subject {
+    fn command(&self, namespace: &Namespace) -> Result<Command> {
+        let network = Network::Tap {
+            name: TAP.to_owned(),
+        };
+        let mut command = namespace.command(self.cpu.qemu().get()?)?;
+        command.args(self.machine(network, &GUEST_ARGUMENTS).words());
+        Ok(command)
+    }
+
+    fn host(&self) -> &str {
+        GUEST
+    }
+
+    fn deadline(&self) -> Duration {
+        self.deadline
     }
 }

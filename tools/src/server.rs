@@ -5,18 +5,17 @@ use std::time::{Duration, Instant};
 
 use anyhow::{Result, bail};
 
-use super::subject::Subject;
 use crate::console::Console;
 use crate::guest::Guest;
-use crate::network::{GUEST, GUEST_ARGUMENTS, Namespace, TAP};
+use crate::network::Namespace;
 use crate::process::{self, ChildGuard};
-use crate::qemu::{GUEST_PORT, Network};
+use crate::qemu::GUEST_PORT;
 
 /// How often a client that runs is looked at.
 const TICK: Duration = Duration::from_millis(20);
 
 /// What serves in a namespace.
-pub(super) trait Server {
+pub(crate) trait Server {
     /// The command that starts it there.
     fn command(&self, namespace: &Namespace) -> Result<Command>;
     /// Where clients in the namespace find it.
@@ -25,27 +24,8 @@ pub(super) trait Server {
     fn deadline(&self) -> Duration;
 }
 
-impl Server for Subject {
-    fn command(&self, namespace: &Namespace) -> Result<Command> {
-        let network = Network::Tap {
-            name: TAP.to_owned(),
-        };
-        let mut command = namespace.command(self.cpu.qemu().get()?)?;
-        command.args(self.machine(network, &GUEST_ARGUMENTS).words());
-        Ok(command)
-    }
-
-    fn host(&self) -> &str {
-        GUEST
-    }
-
-    fn deadline(&self) -> Duration {
-        self.deadline
-    }
-}
-
 /// A server that runs. It is ended before its namespace is removed.
-pub(super) struct Running {
+pub(crate) struct Running {
     guest: Guest,
     namespace: Namespace,
     host: String,
@@ -53,7 +33,7 @@ pub(super) struct Running {
 
 impl Running {
     /// Starts a server in a new namespace and waits until it listens.
-    pub(super) fn start(server: &dyn Server) -> Result<Self> {
+    pub(crate) fn start(server: &dyn Server) -> Result<Self> {
         let namespace = Namespace::new()?;
         let mut running = Self {
             guest: Guest::start(&mut server.command(&namespace)?, Console::default(), true)?,
@@ -74,23 +54,23 @@ impl Running {
     }
 
     /// The server's host, for clients in its namespace.
-    pub(super) fn host(&self) -> &str {
+    pub(crate) fn host(&self) -> &str {
         &self.host
     }
 
     /// The host and port of its page.
-    pub(super) fn web(&self) -> String {
+    pub(crate) fn web(&self) -> String {
         format!("{}:{GUEST_PORT}", self.host)
     }
 
     /// A client's command, to be run by [`Running::client`].
-    pub(super) fn command(&self, program: impl AsRef<std::ffi::OsStr>) -> Result<Command> {
+    pub(crate) fn command(&self, program: impl AsRef<std::ffi::OsStr>) -> Result<Command> {
         self.namespace.command(program)
     }
 
     /// Runs a client while the server lives on; returns what the client prints on standard output, whatever its exit
     /// code is.
-    pub(super) fn client(&mut self, mut command: Command) -> Result<String> {
+    pub(crate) fn client(&mut self, mut command: Command) -> Result<String> {
         let output = tempfile::NamedTempFile::new()?;
         let mut guard = ChildGuard::spawn(command.stdout(output.reopen()?))?;
         while guard.try_wait()?.is_none() {
@@ -100,12 +80,12 @@ impl Running {
     }
 
     /// A hidden subcommand of this tool, to be run as a client.
-    pub(super) fn own(&self, words: &[&str]) -> Result<Command> {
+    pub(crate) fn own(&self, words: &[&str]) -> Result<Command> {
         self.namespace.own(words)
     }
 
     /// Takes what the server prints for a moment. An error if it has ended, or if the user stops the command.
-    pub(super) fn look(&mut self) -> Result<()> {
+    pub(crate) fn look(&mut self) -> Result<()> {
         process::check_stopped()?;
         self.guest.pump(TICK);
         if let Some(status) = self.guest.ended()? {
@@ -116,7 +96,7 @@ impl Running {
     }
 
     /// Waits, and sees that the server lives on.
-    pub(super) fn rest(&mut self, time: Duration) -> Result<()> {
+    pub(crate) fn rest(&mut self, time: Duration) -> Result<()> {
         let end = Instant::now() + time;
         while Instant::now() < end {
             self.look()?;
