@@ -181,7 +181,10 @@ impl Inner {
             Verdict::Taken => {}
         }
         if let Some(connection) = self.connections.get_mut(id) {
-            connection.hop = Some(hop);
+            // What is only aimed at it by somebody who guesses takes it nowhere else.
+            if connection.tcp.is_heard(micros(now)) {
+                connection.hop = Some(hop);
+            }
             connection.discard(&mut self.pool);
             connection.wake();
         }

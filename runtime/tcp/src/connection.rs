@@ -325,7 +325,9 @@ impl Connection {
                 };
                 State::Closed
             }
-            State::SynReceived | State::Established => State::FinWait1,
+            // The own SYN comes first, and its acknowledgement.
+            State::SynReceived => State::SynReceived,
+            State::Established => State::FinWait1,
             State::CloseWait => State::LastAck,
             same => return self.state = same,
         };
@@ -342,6 +344,11 @@ impl Connection {
     pub fn abandon(&mut self, pool: &mut Pool) {
         self.reset_due = false;
         self.end(pool);
+    }
+
+    /// Returns whether the peer has just said something that belongs to this connection.
+    pub fn is_heard(&self, now: Micros) -> bool {
+        self.silent_since == now
     }
 
     /// How many times in a row nothing was acknowledged in time.

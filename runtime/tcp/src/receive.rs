@@ -117,7 +117,10 @@ impl Connection {
             if segment.ack != self.first.plus(1) || self.top != segment.ack {
                 return Verdict::Foreign;
             }
-            self.state = State::Established;
+            self.state = match self.closing {
+                true => State::FinWait1,
+                false => State::Established,
+            };
             self.events.writable = true;
         }
         if segment.ack.is_after(self.top) {

@@ -480,6 +480,18 @@ fn both_may_ask_at_the_same_time() {
 }
 
 #[test]
+fn who_closes_before_the_handshake_is_complete_completes_it_first() {
+    let mut pair = Pair::new(Faults::default(), SETTINGS, SETTINGS);
+    pair.sides[1].connection.close();
+    pair.cut = true;
+    pair.run(SECOND / 10);
+    pair.cut = false;
+    pair.run(5 * SECOND);
+    assert_eq!(pair.states(), (State::CloseWait, State::FinWait2));
+    pair.close_both();
+}
+
+#[test]
 fn options_are_read_as_they_were_written() {
     let ranges = [
         Some((Seq(1), Seq(2))),
