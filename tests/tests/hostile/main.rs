@@ -17,6 +17,7 @@ use game_2048::SplitMix64;
 use landfall_tests::http::{get, info};
 use landfall_tests::network::{RawSocket, ethernet, ipv4, tcp};
 use landfall_tests::{Connection, DEADLINE, Guest, Lab, Namespace, skip, wait_until};
+use nix::sys::resource::{Resource, getrlimit, setrlimit};
 use serde_json::Value;
 
 /// How much more of the heap may be in use after than before: what allocations of other sizes leave
@@ -169,6 +170,40 @@ fn a_burst_of_256_connections_is_served() {
 #[test]
 fn a_burst_of_256_connections_is_served_by_a_process() {
     in_a_process(bursts);
+}
+
+/// Five thousand in 32 MiB: each costs less than 4 KiB while it is idle, and all are served again.
+#[test]
+fn five_thousand_idle_connections_cost_little() {
+    const COUNT: u64 = 5000;
+    let (soft, hard) = getrlimit(Resource::RLIMIT_NOFILE).expect("a process has limits");
+    let wanted = soft.max(COUNT + 200);
+    if wanted > hard {
+        return skip("this process may not open so many files (ulimit -Hn)");
+    }
+    setrlimit(Resource::RLIMIT_NOFILE, wanted, hard).expect("it is within the hard limit");
+    on_a_tap_with("virt", "32M", |_, address| {
+        let before = quiet(address);
+        let mut idle: Vec<_> = (0..COUNT)
+            .map(|_| {
+                let mut connection = Connection::open(address).expect("the server listens");
+                let response = connection.request("HEAD", "/", "").expect("an answer");
+                assert_eq!(response.status, 200);
+                connection
+            })
+            .collect();
+        let now = info(address);
+        assert_eq!(now["sockets"]["tcp"]["open"], COUNT + 1);
+        let each = (heap_in_use(&now) - before) / COUNT;
+        assert!(each < 4096, "{each} bytes");
+        for connection in idle.iter_mut().step_by(50) {
+            let response = connection.request("HEAD", "/", "").expect("an answer");
+            assert_eq!(response.status, 200);
+        }
+        drop(idle);
+        // Lists that have grown stay.
+        assert_settles(address, before + 128 * COUNT);
+    });
 }
 
 /// The machine has not the memory for all of them at a time, and each makes the server expect a request.
