@@ -29,6 +29,8 @@ const QEMU_PORT: u16 = 7002;
 const SLACK: f64 = 64.0 * 1024.0;
 /// How long the guest may take to be as it was: TIME-WAIT is of 10 s, and an idle connection of 30 s.
 const REST: Duration = Duration::from_secs(90);
+/// After that time what is kept for connections to come is given back.
+const SHORT_REST: Duration = Duration::from_secs(5);
 /// How long one kind of fault lasts.
 const PHASE: Duration = Duration::from_secs(15);
 
@@ -154,11 +156,17 @@ pub(crate) fn run(arguments: &Arguments) -> Result<ExitCode> {
     let mut server = Running::start(&Soaked { cpu, machine })?;
     let mut cable = Cable::start(&server, arguments.seed)?;
 
-    let before = settled(&mut server, None).context("before the load")?;
     eprintln!(
-        "soak: {app}, {} min; before: {before}",
-        arguments.minutes,
-        app = app.name
+        "soak: {} s of load for what is kept for good",
+        PHASE.as_secs()
+    );
+    load(&mut server)?;
+    settled(&mut server, None)?;
+    server.rest(SHORT_REST)?;
+    let before = settled(&mut server, None)?;
+    eprintln!(
+        "soak: {}, {} min; before: {before}",
+        app.name, arguments.minutes
     );
     let end = Instant::now() + Duration::from_secs(arguments.minutes * 60);
     let mut sums = CLIENTS.map(|(name, _)| (name, Outcome::default()));
