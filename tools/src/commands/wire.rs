@@ -177,12 +177,15 @@ fn taken(read: std::io::Result<usize>) -> Result<Option<usize>> {
     }
 }
 
+/// When a frame arrives, its number, where and what it is.
+type Arrival = (Instant, u64, To, Vec<u8>);
+
 /// Frames on their way, the next to arrive first.
 struct Cable {
     faults: Faults,
     done: Done,
     random: u64,
-    frames: BinaryHeap<Reverse<(Instant, u64, To, Vec<u8>)>>,
+    frames: BinaryHeap<Reverse<Arrival>>,
 }
 
 impl Cable {
