@@ -42,11 +42,7 @@ pub(crate) fn ask<D: Driver>(
             *place = *byte;
         }
     });
-    Some(Meter {
-        frames: 1,
-        bytes: LENGTH as u64,
-        ..Meter::default()
-    })
+    Some(Meter::one(LENGTH))
 }
 
 impl Inner {

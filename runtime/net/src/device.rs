@@ -111,6 +111,17 @@ pub(crate) struct Meter {
     pub(crate) asked: u64,
 }
 
+impl Meter {
+    /// One frame of so many bytes that this stack wrote by itself.
+    pub(crate) fn one(bytes: usize) -> Meter {
+        Meter {
+            frames: 1,
+            bytes: bytes as u64,
+            ..Meter::default()
+        }
+    }
+}
+
 /// A frame that was received, and the token to send at most one reply.
 pub(crate) struct OneFrame<'a, T> {
     frame: Option<&'a [u8]>,

@@ -102,11 +102,7 @@ impl Message {
             let mut packet = Icmpv6Packet::new_unchecked(&mut frame[MESSAGE..]);
             message.emit(&from, &to, &mut packet, &ChecksumCapabilities::default());
         });
-        Some(Meter {
-            frames: 1,
-            bytes: length as u64,
-            ..Meter::default()
-        })
+        Some(Meter::one(length))
     }
 }
 

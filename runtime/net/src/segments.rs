@@ -12,7 +12,7 @@ use landfall_offload::checksum;
 /// How many routers a packet may pass (RFC 1700 recommends it, RFC 8504 the same for IPv6).
 const HOPS: u8 = 64;
 /// IPv4's "don't fragment" (RFC 791, 3.1).
-const DONT_FRAGMENT: [u8; 2] = [0x40, 0];
+const DONT_FRAGMENT: u8 = 0x40;
 
 /// Where a segment goes and who sends it.
 #[derive(Clone, Copy)]
@@ -61,12 +61,7 @@ impl Route {
                 segment[16..18].copy_from_slice(&sum.to_be_bytes());
             }
         });
-        Meter {
-            frames: 1,
-            bytes: bytes as u64,
-            packets: 1,
-            asked: 1,
-        }
+        Meter::one(bytes)
     }
 
     /// Writes the EtherType and IP's header; returns where in that the addresses are.
@@ -77,7 +72,7 @@ impl Route {
                 // Version and length of the header, no class, the total length, no identification, since nothing is cut
                 // (RFC 6864, 4).
                 let total = ((IPV4_HEADER + length) as u16).to_be_bytes();
-                ip[..8].copy_from_slice(&[0x45, 0, total[0], total[1], 0, 0, DONT_FRAGMENT[0], 0]);
+                ip[..8].copy_from_slice(&[0x45, 0, total[0], total[1], 0, 0, DONT_FRAGMENT, 0]);
                 ip[8..12].copy_from_slice(&[HOPS, TCP, 0, 0]);
                 ip[12..16].copy_from_slice(&from.octets());
                 ip[16..20].copy_from_slice(&to.octets());

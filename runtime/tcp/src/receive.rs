@@ -175,7 +175,7 @@ impl Connection {
             self.acknowledged(ack, pool, now);
         } else if ack == self.una {
             let plain = segment.length() == 0 && before == (self.una, self.peer_window);
-            self.repeated(plain, news, now);
+            self.repeated(plain, news);
         }
         if self.fin_is_acknowledged() {
             match self.state {

@@ -91,7 +91,7 @@ impl Connection {
 
     /// Takes an acknowledgement of what was acknowledged before; `plain` for one that says nothing else, `news` for one
     /// that tells of more behind a gap.
-    pub(crate) fn repeated(&mut self, plain: bool, news: bool, _: Micros) {
+    pub(crate) fn repeated(&mut self, plain: bool, news: bool) {
         if self.una == self.top {
             return;
         }
