@@ -90,7 +90,7 @@ const PHASES: [(&str, Faults); 6] = [
             ..NONE
         },
     ),
-    ("the cable is out for 2 s", NONE),
+    ("the cable is out for 2 s", Faults { cut: true, ..NONE }),
 ];
 const NONE: Faults = Faults {
     loss: 0,
@@ -100,7 +100,7 @@ const NONE: Faults = Faults {
     delay_ms: 0,
     cut: false,
 };
-const OUT: Faults = Faults { cut: true, ..NONE };
+/// How long the cable is out; the rest of that phase is without faults.
 const OUT_FOR: Duration = Duration::from_secs(2);
 
 /// The clients of a phase: how they ask, and how many do.
@@ -170,13 +170,12 @@ pub(crate) fn run(arguments: &Arguments) -> Result<ExitCode> {
     );
     let end = Instant::now() + Duration::from_secs(arguments.minutes * 60);
     let mut sums = CLIENTS.map(|(name, _)| (name, Outcome::default()));
-    for (phase, (name, faults)) in PHASES.iter().cycle().enumerate() {
+    for (name, faults) in PHASES.iter().cycle() {
         if Instant::now() >= end {
             break;
         }
         cable.set(faults)?;
-        if phase % PHASES.len() == PHASES.len() - 1 {
-            cable.set(&OUT)?;
+        if faults.cut {
             server.rest(OUT_FOR)?;
             cable.set(&NONE)?;
         }
@@ -265,8 +264,7 @@ fn report(
 fn settled(server: &mut Running, before: Option<&Metrics>) -> Result<Metrics> {
     let end = Instant::now() + REST;
     loop {
-        let words = ["loader", "fetch", &server.web(), "/metrics"].map(str::to_owned);
-        let command = server.own(&words.each_ref().map(String::as_str))?;
+        let command = server.own(&["loader", "fetch", &server.web(), "/metrics"])?;
         let metrics = Metrics::read(&server.client(command)?)?;
         let most = before.map_or(f64::MAX, |before| before.heap_used + SLACK);
         if metrics.connections() <= 1.0 && metrics.heap_used <= most {
@@ -286,7 +284,7 @@ fn settled(server: &mut Running, before: Option<&Metrics>) -> Result<Metrics> {
 fn load(server: &mut Running) -> Result<Vec<Outcome>> {
     let mut clients = Vec::new();
     for (name, count) in CLIENTS {
-        let words = [
+        let mut command = server.own(&[
             "loader",
             name,
             &server.web(),
@@ -294,9 +292,7 @@ fn load(server: &mut Running) -> Result<Vec<Outcome>> {
             &count.to_string(),
             "--seconds",
             &PHASE.as_secs().to_string(),
-        ]
-        .map(str::to_owned);
-        let mut command = server.own(&words.each_ref().map(String::as_str))?;
+        ])?;
         let output = tempfile::NamedTempFile::new()?;
         clients.push((ChildGuard::spawn(command.stdout(output.reopen()?))?, output));
     }
@@ -319,16 +315,14 @@ struct Cable(ChildGuard);
 
 impl Cable {
     fn start(server: &Running, seed: u64) -> Result<Self> {
-        let words = [
+        let mut command = server.own(&[
             "wire",
             TAP,
             &WIRE_PORT.to_string(),
             &QEMU_PORT.to_string(),
             "--seed",
             &seed.to_string(),
-        ]
-        .map(str::to_owned);
-        let mut command = server.own(&words.each_ref().map(String::as_str))?;
+        ])?;
         command.stdin(Stdio::piped()).stdout(Stdio::piped());
         Ok(Self(ChildGuard::spawn(&mut command)?))
     }
