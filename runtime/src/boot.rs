@@ -14,9 +14,9 @@ use crate::{
 };
 use alloc::{boxed::Box, string::String, vec::Vec};
 use core::{any::Any, future::Future, pin::Pin};
-use embassy_net_driver::Driver;
 use landfall_log::{error, warn};
 use landfall_net::{Config, Runner, Stack};
+use landfall_offload::segmentation::SegmentationOffload;
 
 /// What a board found for the runtime to use.
 pub struct Devices {
@@ -60,7 +60,7 @@ pub struct Card(Box<MakeStack>);
 
 impl Card {
     /// Wraps a network card's driver.
-    pub fn new<D: Driver + 'static>(driver: D) -> Self {
+    pub fn new<D: SegmentationOffload + 'static>(driver: D) -> Self {
         Self(Box::new(|config| {
             let (stack, mut runner): (Stack, Runner<D>) = landfall_net::new(driver, config)?;
             let task: StackTask = Box::pin(async move { runner.run().await });

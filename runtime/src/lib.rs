@@ -55,6 +55,7 @@ pub use info::{Heap, Info, Sockets};
 pub use landfall_arguments::{self as arguments, arguments};
 pub use landfall_log as log;
 pub use landfall_macros::main;
+pub use landfall_offload::segmentation::SegmentationOffload;
 #[cfg(feature = "log-history")]
 pub use logging::history::log_history;
 pub use peripherals::{I2cBus, Led, NoPeripheral, Peripherals, Thermometer};

@@ -11,6 +11,7 @@ use embassy_net_driver::{
 };
 use fnv::FnvHasher;
 use landfall::{
+    SegmentationOffload,
     arguments::{Argument, ArgumentError, ArgumentValue, Words, argument},
     log::{debug, error, warn},
 };
@@ -362,6 +363,8 @@ impl TransmitToken for Sending<'_> {
         result
     }
 }
+
+impl SegmentationOffload for Tap {}
 
 impl Driver for Tap {
     type RxToken<'a> = Received<'a>;

@@ -2,7 +2,7 @@
 //!
 //! Frames are neither copied nor allocated on the way: the stack reads received ones where the device wrote them, and writes
 //! those to send where the device reads them. Checksums of TCP are left out both ways where the device says that it does
-//! without, and segments of TCP travel put together to frames of up to 64 KiB: what a frame costs at the host hardly depends
+//! without, and segments of TCP travel together in frames of up to 64 KiB: what a frame costs at the host hardly depends
 //! on its length.
 //!
 //! `receive` and `transmit` are the two queues. The device is told of frames to send once the stack comes to rest, by
@@ -29,7 +29,7 @@ use core::pin::Pin;
 use core::ptr::NonNull;
 use core::task::{Context, Poll, Waker};
 use embassy_net_driver::{Capabilities, Checksum, Driver, HardwareAddress, LinkState};
-use landfall_offload::train::Outlet;
+use landfall_offload::segmentation::{IpVersion, LargeFrame, SegmentationOffload};
 use virtio_drivers::Error;
 use virtio_drivers::transport::{DeviceStatus, InterruptStatus, Transport};
 
@@ -251,18 +251,17 @@ impl<T: Transport> Shared<T> {
         )
     }
 
-    /// Lets all frames go, and tells the device.
+    /// Tells the device of what was sent.
     fn ring(&mut self) {
         self.news = false;
-        self.transmit.flush();
         self.transmit.notify(&mut self.slot);
     }
 
-    fn send<R>(&mut self, length: usize, write: impl FnOnce(&mut [u8]) -> R) -> R {
+    /// Has the doorbell tell the device.
+    fn announce(&mut self) {
         if !core::mem::replace(&mut self.news, true) {
             self.doorbell.take().into_iter().for_each(Waker::wake);
         }
-        self.transmit.send(length, write)
     }
 }
 
@@ -308,7 +307,7 @@ impl<T: Transport> Driver for VirtioNet<T> {
 
     fn transmit(&mut self, context: &mut Context<'_>) -> Option<TxToken<'_, T>> {
         let mut shared = self.shared.borrow_mut();
-        let room = shared.can_transmit(context, |it| it.transmit.has_long_room());
+        let room = shared.can_transmit(context, |it| it.transmit.has_room());
         room.then_some(TxToken(&self.shared))
     }
 
@@ -334,6 +333,27 @@ impl<T: Transport> Driver for VirtioNet<T> {
     }
 }
 
+impl<T: Transport> SegmentationOffload for VirtioNet<T> {
+    fn segments(&self, version: IpVersion) -> bool {
+        self.shared.borrow().transmit.segments(version)
+    }
+
+    fn send_large(
+        &mut self,
+        context: &mut Context<'_>,
+        frame: LargeFrame,
+        write: impl FnOnce(&mut [u8]),
+    ) -> bool {
+        let mut shared = self.shared.borrow_mut();
+        let room = shared.can_transmit(context, |it| it.transmit.has_long_room());
+        if room {
+            shared.announce();
+            shared.transmit.send_large(frame, write);
+        }
+        room
+    }
+}
+
 /// A received frame. Its buffers go back to the device with the next call of the driver.
 pub struct RxToken<'a> {
     frame: NonNull<[u8]>,
@@ -353,6 +373,8 @@ pub struct TxToken<'a, T: Transport>(&'a RefCell<Shared<T>>);
 
 impl<T: Transport> embassy_net_driver::TxToken for TxToken<'_, T> {
     fn consume<R, F: FnOnce(&mut [u8]) -> R>(self, length: usize, write: F) -> R {
-        self.0.borrow_mut().send(length, write)
+        let mut shared = self.0.borrow_mut();
+        shared.announce();
+        shared.transmit.send(length, write)
     }
 }

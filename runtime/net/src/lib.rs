@@ -13,7 +13,7 @@
 //!   ([`Counters`]);
 //! - what smoltcp would panic on never reaches it.
 //!
-//! [`new`] takes a device (`embassy_net_driver::Driver`) and gives a [`Stack`], which apps hold,
+//! [`new`] takes a device (`embassy_net_driver::Driver` with `SegmentationOffload`) and gives a [`Stack`], which apps hold,
 //! and a [`Runner`], whose `run` is the network task. Both live on one thread; nothing here is
 //! `Send`, and no lock is ever held across an `await`.
 //!

@@ -7,6 +7,7 @@ use core::net::Ipv4Addr;
 use core::task::{Context, Poll};
 
 use embassy_net_driver::{Driver, LinkState, RxToken, TxToken};
+use landfall_offload::segmentation::SegmentationOffload;
 use smoltcp::wire::IpAddress;
 
 use crate::Stack;
@@ -29,14 +30,14 @@ const TRIM_EVERY: Duration = Duration::from_secs(1);
 const LOOK_AGAIN: Duration = Duration::from_millis(10);
 
 /// The network task of a stack. Without it running, nothing moves.
-pub struct Runner<D: Driver> {
+pub struct Runner<D: SegmentationOffload> {
     stack: Stack,
     device: D,
     alarm: Alarm,
     link_up: Option<bool>,
 }
 
-impl<D: Driver> Runner<D> {
+impl<D: SegmentationOffload> Runner<D> {
     pub(crate) fn new(stack: Stack, device: D) -> Runner<D> {
         Runner {
             stack,
@@ -276,7 +277,12 @@ impl Inner {
     }
 
     /// Asks the sockets that have something to do. Returns whether there is more.
-    fn send<D: Driver>(&mut self, device: &mut D, cx: &mut Context<'_>, now: Instant) -> bool {
+    fn send<D: SegmentationOffload>(
+        &mut self,
+        device: &mut D,
+        cx: &mut Context<'_>,
+        now: Instant,
+    ) -> bool {
         let mut steps = 0;
         while let Some(work) = self.dirty.pop_front() {
             let Some(schedule) = self.schedule(work) else {

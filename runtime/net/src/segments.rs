@@ -8,6 +8,7 @@ use crate::demux::ipv6;
 use crate::demux::{ETHERNET_HEADER, ETHERTYPE_IPV4, Flow, IPV4_HEADER, TCP};
 use crate::device::{ChecksumDuty, Meter};
 use landfall_offload::checksum;
+use landfall_offload::segmentation::IpVersion;
 
 /// How many routers a packet may pass (RFC 1700 recommends it, RFC 8504 the same for IPv6).
 const HOPS: u8 = 64;
@@ -28,8 +29,17 @@ pub(crate) struct Route {
 }
 
 impl Route {
+    /// Of which IP it is.
+    pub(crate) fn version(&self) -> IpVersion {
+        match self.flow.local() {
+            IpAddress::Ipv4(_) => IpVersion::V4,
+            #[cfg(feature = "ipv6")]
+            IpAddress::Ipv6(_) => IpVersion::V6,
+        }
+    }
+
     /// Bytes in front of a segment.
-    fn lead(&self) -> usize {
+    pub(crate) fn lead(&self) -> usize {
         match self.flow.local() {
             IpAddress::Ipv4(_) => ETHERNET_HEADER + IPV4_HEADER,
             #[cfg(feature = "ipv6")]
@@ -45,23 +55,25 @@ impl Route {
         length: usize,
         data: impl FnOnce(&mut [u8]),
     ) -> Meter {
-        let lead = self.lead();
-        let bytes = lead + header.length() + length;
-        token.consume(bytes, |frame| {
-            let (front, segment) = frame.split_at_mut(lead);
-            let flow = self.flow;
-            header.write((flow.local_port(), flow.remote_port()), segment);
-            data(&mut segment[header.length()..]);
-            let (link, ip) = front.split_at_mut(ETHERNET_HEADER);
-            link[..6].copy_from_slice(&self.hop);
-            link[6..12].copy_from_slice(&self.hardware);
-            let addresses = self.write_ip(&mut link[12..], ip, segment.len());
-            if self.duty.fill_tcp {
-                let sum = !checksum::transport(&ip[addresses..], TCP, segment);
-                segment[16..18].copy_from_slice(&sum.to_be_bytes());
-            }
-        });
+        let bytes = self.lead() + header.length() + length;
+        token.consume(bytes, |frame| self.write(frame, header, data));
         Meter::one(bytes)
+    }
+
+    /// Writes a frame with the data that `data` writes.
+    pub(crate) fn write(&self, frame: &mut [u8], header: &Header, data: impl FnOnce(&mut [u8])) {
+        let (front, segment) = frame.split_at_mut(self.lead());
+        let flow = self.flow;
+        header.write((flow.local_port(), flow.remote_port()), segment);
+        data(&mut segment[header.length()..]);
+        let (link, ip) = front.split_at_mut(ETHERNET_HEADER);
+        link[..6].copy_from_slice(&self.hop);
+        link[6..12].copy_from_slice(&self.hardware);
+        let addresses = self.write_ip(&mut link[12..], ip, segment.len());
+        if self.duty.fill_tcp {
+            let sum = !checksum::transport(&ip[addresses..], TCP, segment);
+            segment[16..18].copy_from_slice(&sum.to_be_bytes());
+        }
     }
 
     /// Writes the EtherType and IP's header; returns where in that the addresses are.

@@ -12,6 +12,7 @@ use core::net::{IpAddr, SocketAddr};
 use core::task::{Poll, Waker};
 
 use embassy_net_driver::{Driver, HardwareAddress};
+use landfall_offload::segmentation::SegmentationOffload;
 use landfall_tcp::Pool;
 use smoltcp::iface::Interface;
 use smoltcp::phy::DeviceCapabilities;
@@ -36,7 +37,10 @@ use crate::{
 const POOL_PART: usize = 16;
 
 /// Makes a stack on `device`: the handle for apps, and the network task.
-pub fn new<D: Driver>(mut device: D, config: Config) -> Result<(Stack, Runner<D>), Error> {
+pub fn new<D: SegmentationOffload>(
+    mut device: D,
+    config: Config,
+) -> Result<(Stack, Runner<D>), Error> {
     let inner = Inner::new(&mut device, config)?;
     let stack = Stack(Rc::new(RefCell::new(inner)));
     Ok((stack.clone(), Runner::new(stack, device)))

@@ -5,7 +5,8 @@ use core::net::SocketAddr;
 use core::task::{Context, Poll};
 
 use embassy_net_driver::{Driver, TxToken};
-use landfall_tcp::{Flags, Header, Micros, Segment, Seq, State, Verdict};
+use landfall_offload::segmentation::{LONGEST, LargeFrame, SegmentationOffload};
+use landfall_tcp::{Flags, Header, Micros, Outgoing, Segment, Seq, State, Verdict};
 use smoltcp::wire::IpAddress;
 
 use crate::Error;
@@ -21,14 +22,15 @@ use crate::runner::Sent;
 use crate::segments::Route;
 use crate::stack::Inner;
 
-/// Segments of one connection before it is the turn of the next: as many as a device puts together.
-const BURST: usize = 45;
+/// Bytes of one connection before it is the turn of the next: as many as a card takes at once.
+const BURST: u64 = LONGEST as u64;
 /// How often a neighbour is asked for that does not answer (RFC 1122, 2.3.2.1: at most once a second).
 const ASK_EVERY: Duration = Duration::from_secs(1);
 /// After so many segments in a row that nobody acknowledged, the neighbour may be another one.
 const SUSPICIOUS: u8 = 2;
-/// Bytes of TCP's header.
+/// Bytes of TCP's header, and of one with all options that there is room for (RFC 9293, 3.1).
 const TCP_HEADER: usize = 20;
+const LONGEST_TCP_HEADER: usize = 60;
 
 /// How much an orphan's peer may go on sending before it is told with a reset that nobody reads.
 const DISCARD_LIMIT: usize = 256 * 1024;
@@ -225,7 +227,7 @@ impl Inner {
     }
 
     /// Asks a connection for segments and sends them.
-    pub(crate) fn tcp_send<D: Driver>(
+    pub(crate) fn tcp_send<D: SegmentationOffload>(
         &mut self,
         id: ConnectionId,
         device: &mut D,
@@ -242,24 +244,24 @@ impl Inner {
             return Sent::All(Some(now + ASK_EVERY));
         };
         let route = self.route(connection.flow, hop);
+        let large = match device.segments(route.version()) {
+            true => (LONGEST - route.lead() - LONGEST_TCP_HEADER) as u32,
+            false => 0,
+        };
         let mut sent = Meter::default();
         let result = loop {
             let Some(connection) = self.connections.get_mut(id) else {
                 break Sent::All(None);
             };
-            let Some(outgoing) = connection.tcp.poll(&mut self.pool, micros(now)) else {
+            let Some(outgoing) = connection.tcp.poll(&mut self.pool, micros(now), large) else {
                 break Sent::All(connection.tcp.poll_at().map(instant));
             };
-            if sent.frames as usize == BURST {
-                break Sent::Some(BURST);
+            if sent.bytes >= BURST {
+                break Sent::Some(sent.frames as usize);
             }
-            let Some(token) = device.transmit(cx) else {
+            let Some(meter) = send_segment(&route, &outgoing, &connection.tcp, device, cx) else {
                 break Sent::DeviceFull;
             };
-            let tcp = &connection.tcp;
-            let meter = route.send(token, &outgoing.header, outgoing.length, |data| {
-                tcp.copy_data(&outgoing, data);
-            });
             connection.tcp.sent(&outgoing, micros(now));
             sent.frames += meter.frames;
             sent.bytes += meter.bytes;
@@ -538,4 +540,29 @@ impl Inner {
         self.settle(id, now);
         self.connections.get(id)?.deadline
     }
+}
+
+/// Sends one segment, or those that a card makes of one frame; `None` where the device has no room.
+fn send_segment<D: SegmentationOffload>(
+    route: &Route,
+    outgoing: &Outgoing,
+    tcp: &landfall_tcp::Connection,
+    device: &mut D,
+    cx: &mut Context<'_>,
+) -> Option<Meter> {
+    let header = &outgoing.header;
+    let data = |place: &mut [u8]| tcp.copy_data(outgoing, place);
+    if outgoing.length <= outgoing.mss.into() {
+        let token = device.transmit(cx)?;
+        return Some(route.send(token, header, outgoing.length, data));
+    }
+    let headers = route.lead() + header.length();
+    let frame = LargeFrame {
+        length: headers + outgoing.length,
+        headers,
+        mss: outgoing.mss,
+        version: route.version(),
+    };
+    let sent = device.send_large(cx, frame, |place| route.write(place, header, data));
+    sent.then(|| Meter::one(frame.length))
 }

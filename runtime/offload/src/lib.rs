@@ -2,16 +2,15 @@
 //!
 //! - [`checksum`]: the Internet checksum.
 //! - [`transport`]: checksums of TCP and UDP in a frame: made, checked, or left blank for a device.
-//! - [`train`]: TCP segments that follow each other, put together to one frame that a device cuts again.
+//! - [`segmentation`]: frames of TCP that a device cuts into segments.
 #![no_std]
 #![forbid(unsafe_code)]
 
-extern crate alloc;
 #[cfg(test)]
 extern crate std;
 
 pub mod checksum;
-pub mod train;
+pub mod segmentation;
 pub mod transport;
 
 /// Bytes of Ethernet's header.

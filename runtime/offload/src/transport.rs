@@ -11,12 +11,12 @@ const TCP: u8 = 6;
 const UDP: u8 = 17;
 
 /// Where the parts of an IP packet with TCP or UDP are in a frame.
-pub(crate) struct Segment {
+struct Segment {
     protocol: u8,
     /// Source and destination address.
     addresses: Range<usize>,
-    pub(crate) start: usize,
-    pub(crate) end: usize,
+    start: usize,
+    end: usize,
     /// Offset of the checksum in the frame.
     checksum: usize,
 }
@@ -85,16 +85,6 @@ impl Segment {
     }
 }
 
-/// Returns whether a frame is one of IPv4.
-pub(crate) fn is_ipv4(frame: &[u8]) -> bool {
-    frame.get(12..14) == Some(&IPV4)
-}
-
-/// Finds TCP in a frame, of IPv6 only where that is wanted `also`.
-pub(crate) fn tcp_segment(frame: &[u8], also_ipv6: bool) -> Option<Segment> {
-    segment(frame).filter(|it| it.protocol == TCP && (also_ipv6 || is_ipv4(frame)))
-}
-
 /// What a device must know to fill in a checksum.
 #[derive(Clone, Copy, Debug, Eq, PartialEq)]
 pub struct Blank {
@@ -116,7 +106,8 @@ pub fn verify(frame: &[u8]) -> bool {
 /// Prepares a TCP frame whose checksum the other side is to fill in: its field gets the sum of the pseudo header. That of
 /// other frames is filled in; those of IPv6 are `also` left only where the other side takes them.
 pub fn leave_blank(frame: &mut [u8], also_ipv6: bool) -> Option<Blank> {
-    let Some(it) = tcp_segment(frame, also_ipv6) else {
+    let left = |it: &Segment| it.protocol == TCP && (also_ipv6 || frame.get(12..14) == Some(&IPV4));
+    let Some(it) = segment(frame).filter(left) else {
         fill(frame);
         return None;
     };

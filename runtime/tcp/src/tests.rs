@@ -63,18 +63,33 @@ struct Pair {
     /// Everything that was sent: by whom, when, and the bytes.
     sent: Vec<(usize, Micros, Vec<u8>)>,
     cut: bool,
+    /// Bytes of data that the cards of both take at once.
+    large: u32,
 }
 
 fn pool() -> Pool {
     Pool::new(1 << 20, 0, 0, None)
 }
 
-fn bytes(outgoing: &crate::Outgoing, connection: &Connection) -> Vec<u8> {
-    let header = outgoing.header.length();
-    let mut bytes = vec![0; header + outgoing.length];
-    outgoing.header.write((1, 2), &mut bytes);
-    connection.copy_data(outgoing, &mut bytes[header..]);
-    bytes
+/// The segments of which `outgoing` is, as a card cuts them.
+fn segments(outgoing: &crate::Outgoing, connection: &Connection) -> Vec<Vec<u8>> {
+    let mut data = vec![0; outgoing.length];
+    connection.copy_data(outgoing, &mut data);
+    let mss = usize::from(outgoing.mss);
+    let count = data.len().div_ceil(mss).max(1);
+    let segment = |number: usize| {
+        let data = &data[number * mss..data.len().min((number + 1) * mss)];
+        let mut header = outgoing.header;
+        header.seq = header.seq.plus((number * mss) as u32);
+        if number + 1 < count {
+            header.flags = Flags(header.flags.0 & !(Flags::PSH.0 | Flags::FIN.0));
+        }
+        let mut bytes = vec![0; header.length()];
+        header.write((1, 2), &mut bytes);
+        bytes.extend(data);
+        bytes
+    };
+    (0..count).map(segment).collect()
 }
 
 impl Pair {
@@ -82,8 +97,8 @@ impl Pair {
     fn new(faults: Faults, client: Settings, server: Settings) -> Pair {
         let mut connection = Connection::connect(client, Seq(u32::MAX - 5000), 0);
         let mut memory = pool();
-        let syn = connection.poll(&mut memory, 0).unwrap();
-        let wire = bytes(&syn, &connection);
+        let syn = connection.poll(&mut memory, 0, 0).unwrap();
+        let wire = segments(&syn, &connection).remove(0);
         connection.sent(&syn, 0);
         let accepted = Connection::accept(server, Seq(77), &Segment::read(&wire).unwrap(), 0);
         let side = |connection| Side {
@@ -101,6 +116,7 @@ impl Pair {
             faults,
             sent: Vec::new(),
             cut: false,
+            large: 0,
         }
     }
 
@@ -127,27 +143,35 @@ impl Pair {
         for from in 0..2 {
             loop {
                 let side = &mut self.sides[from];
-                let Some(outgoing) = side.connection.poll(&mut side.pool, self.now) else {
+                let polled = side.connection.poll(&mut side.pool, self.now, self.large);
+                let Some(outgoing) = polled else {
                     break;
                 };
-                let wire = bytes(&outgoing, &side.connection);
+                assert!(outgoing.length <= usize::from(outgoing.mss).max(self.large as usize));
+                let wires = segments(&outgoing, &side.connection);
                 // With options, too (RFC 6691, 3).
-                let mss = usize::from(side.connection.mss);
-                assert!(wire.len() <= 20 + mss.max(40), "{} bytes", wire.len());
+                let most = 20 + usize::from(side.connection.mss).max(40);
                 side.connection.sent(&outgoing, self.now);
-                self.sent.push((from, self.now, wire.clone()));
-                if self.cut || self.random.per_mille(self.faults.loss) {
-                    continue;
-                }
-                let late = self.random.per_mille(self.faults.reorder);
-                let at = self.now + 1000 + if late { self.random.next() % 3000 } else { 0 };
-                let copies = 1 + u64::from(self.random.per_mille(self.faults.duplicate));
-                for copy in 0..copies {
-                    self.count += 1;
-                    self.wire
-                        .insert((at + copy * 500, self.count), (1 - from, wire.clone()));
+                for wire in wires {
+                    assert!(wire.len() <= most, "{} bytes", wire.len());
+                    self.sent.push((from, self.now, wire.clone()));
+                    self.put_on_wire(1 - from, wire);
                 }
             }
+        }
+    }
+
+    fn put_on_wire(&mut self, to: usize, bytes: Vec<u8>) {
+        if self.cut || self.random.per_mille(self.faults.loss) {
+            return;
+        }
+        let late = self.random.per_mille(self.faults.reorder);
+        let at = self.now + 1000 + if late { self.random.next() % 3000 } else { 0 };
+        let copies = 1 + u64::from(self.random.per_mille(self.faults.duplicate));
+        for copy in 0..copies {
+            self.count += 1;
+            let place = (at + copy * 500, self.count);
+            self.wire.insert(place, (to, bytes.clone()));
         }
     }
 
@@ -260,6 +284,40 @@ fn bytes_arrive_over_bad_wires() {
         assert!(time < SECOND + loss * SECOND, "{loss}: {time}");
         pair.close_both();
     }
+}
+
+#[test]
+fn a_card_that_cuts_gets_many_segments_at_once() {
+    for loss in [0, 20] {
+        let faults = Faults {
+            loss,
+            ..Faults::default()
+        };
+        let mut pair = Pair::new(faults, SETTINGS, SETTINGS);
+        pair.large = 20_500;
+        pair.transfer(300_000);
+        pair.close_both();
+    }
+    let mut pair = Pair::established();
+    pair.large = 20_500;
+    // The first window, of which whole segments are sent.
+    assert_eq!(pair.write(0, &[1; 30_000]), 30_000);
+    let side = &mut pair.sides[0];
+    let outgoing = side.connection.poll(&mut side.pool, pair.now, pair.large);
+    let outgoing = outgoing.unwrap();
+    assert_eq!((outgoing.length, outgoing.mss), (10_000, 1000));
+    let end = pair.now + SECOND;
+    pair.run(end);
+    // What is left goes with a shorter last one.
+    pair.write(0, &[2; 20_300]);
+    let side = &mut pair.sides[0];
+    let outgoing = side.connection.poll(&mut side.pool, pair.now, pair.large);
+    assert_eq!(outgoing.unwrap().length, 20_300);
+    // More than the card takes does not.
+    pair.write(0, &[2; 300]);
+    let side = &mut pair.sides[0];
+    let outgoing = side.connection.poll(&mut side.pool, pair.now, pair.large);
+    assert_eq!(outgoing.unwrap().length, 20_000);
 }
 
 #[test]

@@ -12,6 +12,8 @@ pub struct Outgoing {
     pub header: Header,
     /// Bytes of data.
     pub length: usize,
+    /// Bytes of data of each segment that they are to be cut into, but the last.
+    pub mss: u16,
     /// Where they are in what waits to be acknowledged.
     offset: usize,
     kind: Kind,
@@ -32,7 +34,10 @@ enum Kind {
 impl Connection {
     /// Returns the segment that is to be sent now, if any. Nothing changes but by time until [`Self::sent`] says that it
     /// was sent; a caller that has no room asks again later.
-    pub fn poll(&mut self, pool: &mut Pool, now: Micros) -> Option<Outgoing> {
+    ///
+    /// With up to `large` bytes of data it may be several at once, for a card that cuts them ([`Outgoing::mss`]); with 0 it
+    /// is one.
+    pub fn poll(&mut self, pool: &mut Pool, now: Micros, large: u32) -> Option<Outgoing> {
         self.pass_time(pool, now);
         if self.reset_due {
             let flags = Flags::RST.and(Flags::ACK);
@@ -47,7 +52,7 @@ impl Connection {
             }
             State::TimeWait => {}
             _ => {
-                if let Some(outgoing) = self.next_data() {
+                if let Some(outgoing) = self.next_data(large) {
                     return Some(outgoing);
                 }
             }
@@ -216,7 +221,7 @@ impl Connection {
     }
 
     /// Data or the end, of what was lost or what comes next.
-    fn next_data(&self) -> Option<Outgoing> {
+    fn next_data(&self, large: u32) -> Option<Outgoing> {
         let room = self.congestion.window.saturating_sub(self.flight());
         // Options are at the expense of data (RFC 6691, 3).
         let ranges = self.ranges_to_tell();
@@ -238,6 +243,11 @@ impl Connection {
         } else {
             0
         };
+        let fits = left.min(open).min(large).min(room);
+        let whole = if fits == left { left } else { fits / mss * mss };
+        if whole > mss {
+            return Some(self.data(Kind::Next, from, whole));
+        }
         let length = left.min(mss).min(open);
         if length == 0 {
             // Only the end is left, and no window keeps it back.
@@ -266,7 +276,9 @@ impl Connection {
         (offset, length): (usize, usize),
     ) -> Outgoing {
         let window = self.next_edge().since(self.expected) >> self.scale;
+        let options = Options::of_ranges(self.ranges_to_tell());
         Outgoing {
+            mss: self.mss - options.length() as u16,
             header: Header {
                 seq,
                 ack: if flags.has(Flags::ACK) {
@@ -276,7 +288,7 @@ impl Connection {
                 },
                 flags,
                 window: window.min(65_535) as u16,
-                options: Options::of_ranges(self.ranges_to_tell()),
+                options,
             },
             length,
             offset,

@@ -7,6 +7,7 @@
 #![allow(dead_code, unreachable_pub)]
 
 use embassy_net_driver::{Capabilities, Driver, HardwareAddress, LinkState};
+use landfall::SegmentationOffload;
 use landfall::{
     App, BoardClock, BoardTask, Card, Devices, ExitCode, NetworkDevice, Peripherals, Platform,
     Seed, System,
@@ -166,6 +167,8 @@ impl Wire {
         frames.any(|rest| rest.starts_with(bytes))
     }
 }
+
+impl SegmentationOffload for Wire {}
 
 impl Driver for Wire {
     type RxToken<'a> = Never;

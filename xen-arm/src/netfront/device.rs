@@ -9,6 +9,7 @@ use core::{
     task::{Context, Poll, Waker},
 };
 use embassy_net_driver::{Capabilities, Checksum, Driver, HardwareAddress, LinkState};
+use landfall_offload::segmentation::{IpVersion, LargeFrame, SegmentationOffload};
 
 /// How often a ring is looked at before others get their turn.
 const LOOKS: usize = 4;
@@ -179,7 +180,7 @@ impl Driver for Netfront {
 
     fn transmit(&mut self, context: &mut Context<'_>) -> Option<TxToken<'_>> {
         let mut shared = self.shared.borrow_mut();
-        let room = shared.can_transmit(context, Transmit::make_long_room);
+        let room = shared.can_transmit(context, Transmit::make_room);
         room.then_some(TxToken {
             shared: &self.shared,
         })
@@ -206,6 +207,41 @@ impl Driver for Netfront {
 
     fn hardware_address(&self) -> HardwareAddress {
         HardwareAddress::Ethernet(self.mac)
+    }
+}
+
+impl SegmentationOffload for Netfront {
+    fn segments(&self, version: IpVersion) -> bool {
+        let shared = self.shared.borrow();
+        let rings = shared.rings.as_ref();
+        rings.is_some_and(|it| it.transmit.segments(version))
+    }
+
+    fn send_large(
+        &mut self,
+        context: &mut Context<'_>,
+        frame: LargeFrame,
+        write: impl FnOnce(&mut [u8]),
+    ) -> bool {
+        let mut shared = self.shared.borrow_mut();
+        if !shared.can_transmit(context, Transmit::make_long_room) {
+            let version = frame.version;
+            let rings = shared.rings.as_ref();
+            if rings.is_some_and(|it| !it.transmit.segments(version)) {
+                // There is no memory for a long buffer: the stack sends single segments from now on.
+                context.waker().wake_by_ref();
+            }
+            return false;
+        }
+        shared.announce();
+        let Shared {
+            rings, counters, ..
+        } = &mut *shared;
+        match rings {
+            Some(rings) => rings.transmit.send_large(frame, counters, write),
+            None => write(&mut alloc::vec![0; frame.length]),
+        }
+        true
     }
 }
 

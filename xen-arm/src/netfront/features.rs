@@ -11,9 +11,8 @@
 //! | `feature-rx-notify` | frontend | 1: the backend is notified of new receive buffers when it asks |
 //! | `feature-sg` | both | 1: a frame may come in several slots, and goes in several where the backend has it |
 //! | `feature-no-csum-offload` | both | 0 from us: TCP checksums may be left out on the way here; sent without where the backend does not refuse |
-//! | `feature-ipv6-csum-offload` | both | not written, so off: checksums of IPv6 are made and checked here |
-//! | `feature-gso-tcpv4` | both | 1 where there is memory for it: TCP's segments come put together, and go so where the backend has it, checksum offload and scatter-gather |
-//! | `feature-gso-tcpv6` | both | not written, so off: segments of IPv6 go one by one |
+//! | `feature-ipv6-csum-offload` | both | 1 from us: the same for TCP over IPv6; sent without where the backend has it, too |
+//! | `feature-gso-tcpv4`, `feature-gso-tcpv6` | both | 1 where there is memory for it: TCP's segments come together in large frames, and go so where the backend has it, the checksum offload of that IP, and scatter-gather |
 //! | `multi-queue-num-queues` | frontend | not written: one queue, for one virtual CPU |
 //! | `feature-multicast-control` | backend | not used: the stack drops what it does not want |
 //! | `carrier` | backend | the link is down when it is 0 |
@@ -26,54 +25,72 @@ use crate::{
     xenstore::{StoreError, Xenstore},
 };
 use alloc::{string::String, vec::Vec};
-use futures_util::future::{try_join_all, try_join5};
+use futures_util::future::try_join_all;
 
 /// What a backend can do.
-#[derive(Clone, Copy, Debug, Eq, PartialEq)]
+#[derive(Clone, Copy, Debug, Default, Eq, PartialEq)]
 pub(super) struct Offer {
     pub(super) rx_copy: bool,
     pub(super) split_event_channels: bool,
     pub(super) scatter_gather: bool,
-    pub(super) checksum_offload: bool,
-    pub(super) segmentation: bool,
+    pub(super) no_checksum_offload: bool,
+    pub(super) ipv6_checksum_offload: bool,
+    pub(super) ipv4_segmentation: bool,
+    pub(super) ipv6_segmentation: bool,
 }
 
 /// What of sending is left to the backend.
 #[derive(Clone, Copy, Debug, Default, Eq, PartialEq)]
 pub(super) struct Cut {
-    /// TCP's checksums.
+    /// TCP's checksums, and whether also those over IPv6.
     pub(super) checksums: bool,
-    /// How many frames of up to 64 KiB there may be at a time that it cuts into segments.
+    pub(super) ipv6_checksums: bool,
+    /// Frames that it cuts into segments, of TCP over IPv4 and over IPv6.
+    pub(super) ipv4: bool,
+    pub(super) ipv6: bool,
+    /// How many such frames, of up to 64 KiB, there may be at a time.
     pub(super) long_frames: usize,
 }
 
 impl Offer {
     pub(super) async fn read(backend: &Backend) -> Result<Self, StoreError> {
-        let feature = |name| backend.feature(name, false);
-        let (rx_copy, split_event_channels, scatter_gather, no_checksum_offload, segmentation) =
-            try_join5(
-                feature("feature-rx-copy"),
-                feature("feature-split-event-channels"),
-                feature("feature-sg"),
-                feature("feature-no-csum-offload"),
-                feature("feature-gso-tcpv4"),
-            )
-            .await?;
-        Ok(Self {
-            rx_copy,
-            split_event_channels,
-            scatter_gather,
-            checksum_offload: !no_checksum_offload,
-            segmentation,
-        })
+        let mut offer = Self::default();
+        let features = [
+            ("feature-rx-copy", &mut offer.rx_copy),
+            (
+                "feature-split-event-channels",
+                &mut offer.split_event_channels,
+            ),
+            ("feature-sg", &mut offer.scatter_gather),
+            ("feature-no-csum-offload", &mut offer.no_checksum_offload),
+            (
+                "feature-ipv6-csum-offload",
+                &mut offer.ipv6_checksum_offload,
+            ),
+            ("feature-gso-tcpv4", &mut offer.ipv4_segmentation),
+            ("feature-gso-tcpv6", &mut offer.ipv6_segmentation),
+        ];
+        // All at once: each answer takes dom0 its time.
+        try_join_all(features.map(async |(name, place)| {
+            *place = backend.feature(name, false).await?;
+            Ok::<_, StoreError>(())
+        }))
+        .await?;
+        Ok(offer)
     }
 
     /// Returns what of it is used, with so many long frames at most.
     pub(super) fn cut(&self, long_frames: usize) -> Cut {
-        let whole = self.segmentation && self.scatter_gather && self.checksum_offload;
+        let checksums = !self.no_checksum_offload;
+        let ipv6_checksums = checksums && self.ipv6_checksum_offload;
+        let ipv4 = self.scatter_gather && checksums && self.ipv4_segmentation;
+        let ipv6 = self.scatter_gather && ipv6_checksums && self.ipv6_segmentation;
         Cut {
-            checksums: self.checksum_offload,
-            long_frames: if whole { long_frames } else { 0 },
+            checksums,
+            ipv6_checksums,
+            ipv4,
+            ipv6,
+            long_frames: if ipv4 || ipv6 { long_frames } else { 0 },
         }
     }
 }
@@ -86,7 +103,7 @@ pub(super) struct Reply {
     pub(super) tx_port: u32,
     /// `None`: the same as `tx_port`.
     pub(super) rx_port: Option<u32>,
-    /// TCP's segments may come put together.
+    /// TCP's segments may come together in large frames.
     pub(super) segmentation: bool,
 }
 
@@ -112,7 +129,9 @@ impl Reply {
             ("feature-rx-notify", 1),
             ("feature-sg", 1),
             ("feature-no-csum-offload", 0),
+            ("feature-ipv6-csum-offload", 1),
             ("feature-gso-tcpv4", self.segmentation.into()),
+            ("feature-gso-tcpv6", self.segmentation.into()),
         ];
         let keys: Vec<(String, u32)> = channels
             .into_iter()

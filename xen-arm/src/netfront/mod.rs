@@ -139,8 +139,8 @@ impl Netfront {
 
     /// Returns the task that keeps it connected.
     ///
-    /// TCP's segments come and go put together in frames of up to 64 KiB, of which up to `long_frames`
-    /// are on their way out at a time. Each takes 64 KiB, and so do those that come together. With 0,
+    /// TCP's segments come and go together in frames of up to 64 KiB, of which up to `long_frames`
+    /// are on their way out at a time. Each takes 64 KiB, and so do those that come. With 0,
     /// segments come and go one by one.
     pub fn connection(
         &self,

@@ -2,8 +2,7 @@
 //!
 //! The stack writes frames straight into pages that are granted for reading, once for as long as
 //! the connection lasts. A buffer is used again when the backend has answered every slot of its
-//! frame. TCP segments that follow each other become one frame in a long buffer ([`Train`]); it
-//! goes when the next frame does not belong to it, or when the backend is to be told.
+//! frame. Frames that the backend cuts into segments have long buffers.
 
 use super::{Broken, Counters, features::Cut};
 use crate::{
@@ -15,7 +14,7 @@ use crate::{
 use alloc::{vec, vec::Vec};
 use core::sync::atomic::Ordering;
 use landfall_offload::{
-    train::{LONGEST, Outlet, Train},
+    segmentation::{IpVersion, LONGEST, LargeFrame},
     transport,
 };
 
@@ -43,9 +42,9 @@ const LONG_PAGES: usize = LONGEST.div_ceil(Frame::BYTES);
 #[derive(Clone, Copy, Debug, Eq, PartialEq)]
 enum Slot {
     Request(Request),
-    /// `struct netif_extra_info` of type `XEN_NETIF_EXTRA_TYPE_GSO`: segments of TCP over IPv4 with
+    /// `struct netif_extra_info` of type `XEN_NETIF_EXTRA_TYPE_GSO`: segments of TCP over this IP with
     /// so many bytes of data.
-    SegmentSize(u16),
+    SegmentSize(u16, IpVersion),
 }
 
 /// `struct netif_tx_request`
@@ -80,12 +79,15 @@ impl Protocol for Wire {
                 u32::from(request.offset) | u32::from(request.flags) << 16,
                 u32::from(request.id) | u32::from(request.size) << 16,
             ],
-            Slot::SegmentSize(size) => {
+            Slot::SegmentSize(size, version) => {
                 /// `XEN_NETIF_EXTRA_TYPE_GSO`, and no further extra info.
                 const TYPE: u32 = 1;
-                /// `XEN_NETIF_GSO_TYPE_TCPV4`
-                const TCP_IPV4: u32 = 1;
-                [TYPE | u32::from(size) << 16, TCP_IPV4, 0]
+                // `XEN_NETIF_GSO_TYPE_TCPV4` and `XEN_NETIF_GSO_TYPE_TCPV6`.
+                let kind = match version {
+                    IpVersion::V4 => 1,
+                    IpVersion::V6 => 2,
+                };
+                [TYPE | u32::from(size) << 16, kind, 0]
             }
         };
         for (index, word) in words.into_iter().enumerate() {
@@ -150,11 +152,11 @@ pub(super) struct Transmit {
     unanswered: Vec<u32>,
     free: Vec<u16>,
     longest: usize,
-    checksum_offload: bool,
+    cut: Cut,
     long: Long,
 }
 
-/// Buffers for frames that segments are put together to. Each is made when it is first wanted.
+/// Buffers for frames that the backend cuts. Each is made when it is first wanted.
 #[derive(Debug)]
 struct Long {
     grants: GrantTable,
@@ -162,17 +164,8 @@ struct Long {
     /// How many more may be made.
     wanted: usize,
     free: Vec<u16>,
-    /// The frame that is not in the ring yet, and its buffer.
-    growing: Option<(u16, Train)>,
     /// Slots with extra infos that were not answered.
     extras: u32,
-}
-
-impl Long {
-    /// Returns whether all that there may be are on their way.
-    fn is_used_up(&self) -> bool {
-        self.free.is_empty() && self.wanted == 0
-    }
 }
 
 impl Transmit {
@@ -203,13 +196,12 @@ impl Transmit {
             unanswered: vec![0; layout.buffers],
             free: (0..layout.buffers as u16).rev().collect(),
             longest,
-            checksum_offload: cut.checksums,
+            cut,
             long: Long {
                 grants: grants.clone(),
                 backend,
                 wanted: cut.long_frames.min(room / (LONG_PAGES + 1)),
                 free: Vec::new(),
-                growing: None,
                 extras: 0,
             },
         })
@@ -220,31 +212,39 @@ impl Transmit {
         self.ring_grant.reference(0).0
     }
 
-    /// Takes back the buffers that the backend is done with, where some are missing; returns whether
+    /// Returns whether the backend cuts segments of this kind.
+    pub(super) fn segments(&self, version: IpVersion) -> bool {
+        let some = self.long.wanted > 0 || self.unanswered.len() > self.layout.buffers;
+        some && match version {
+            IpVersion::V4 => self.cut.ipv4,
+            IpVersion::V6 => self.cut.ipv6,
+        }
+    }
+
+    /// Takes back the buffers that the backend is done with, where none is left; returns whether
     /// there is one for a frame.
     ///
     /// # Errors
     /// [`Broken`]: the backend broke the protocol.
     pub(super) fn make_room(&mut self, counters: &mut Counters) -> Result<bool, Broken> {
-        if self.free.is_empty() || self.waits_for_long() {
+        if self.free.is_empty() {
             self.reclaim(counters)?;
         }
         Ok(!self.free.is_empty())
     }
 
-    /// The same for what may become a long frame: while all long buffers are on their way it waits for
-    /// one, for short frames would be a detour.
+    /// The same for a frame that the backend cuts.
     ///
     /// # Errors
     /// [`Broken`]: the backend broke the protocol.
     pub(super) fn make_long_room(&mut self, counters: &mut Counters) -> Result<bool, Broken> {
-        Ok(self.make_room(counters)? && !self.waits_for_long())
-    }
-
-    /// Returns whether long buffers are all on their way.
-    fn waits_for_long(&self) -> bool {
-        let some = self.unanswered.len() > self.layout.buffers;
-        some && self.long.is_used_up() && self.long.growing.is_none()
+        if self.long.free.is_empty() {
+            self.reclaim(counters)?;
+        }
+        if self.long.free.is_empty() && self.long.wanted > 0 {
+            self.make_long_buffer();
+        }
+        Ok(!self.long.free.is_empty())
     }
 
     fn reclaim(&mut self, counters: &mut Counters) -> Result<(), Broken> {
@@ -286,18 +286,41 @@ impl Transmit {
     }
 
     /// Sends a frame of `length` bytes that `write` writes. The caller has asked
-    /// [`Self::make_room`]; a frame that is too long is counted. It may stay here until [`Self::must_notify`].
+    /// [`Self::make_room`]; a frame that is too long is counted.
     pub(super) fn send<R>(
         &mut self,
         length: usize,
         counters: &mut Counters,
         write: impl FnOnce(&mut [u8]) -> R,
     ) -> R {
-        let transmit = self;
-        Sending { transmit, counters }.send(length, write)
+        let longest = self.longest;
+        let Some(buffer) = self.free.pop_if(|_| length <= longest) else {
+            counters.tx_errors += 1;
+            return write(&mut vec![0; length]);
+        };
+        counters.tx_frames += 1;
+        let result = write(&mut self.bytes(buffer)[..length]);
+        self.push(buffer, length, None);
+        result
     }
 
-    fn make_long_buffer(&mut self) -> Option<u16> {
+    /// The same for a frame that the backend cuts; the caller has asked [`Self::make_long_room`].
+    pub(super) fn send_large(
+        &mut self,
+        large: LargeFrame,
+        counters: &mut Counters,
+        write: impl FnOnce(&mut [u8]),
+    ) {
+        let Some(buffer) = self.long.free.pop_if(|_| large.length <= LONGEST) else {
+            return self.send(large.length, counters, write);
+        };
+        counters.tx_frames += 1;
+        write(&mut self.bytes(buffer)[..large.length]);
+        self.push(buffer, large.length, Some(large));
+    }
+
+    /// Makes one more, if there is memory for it.
+    fn make_long_buffer(&mut self) {
         self.long.wanted -= 1;
         let long = &self.long;
         let shared = super::pages(LONG_PAGES)
@@ -305,11 +328,11 @@ impl Transmit {
         let Ok(shared) = shared else {
             // There is no memory for more.
             self.long.wanted = 0;
-            return None;
+            return;
         };
         self.memory.push(shared);
+        self.long.free.push(self.unanswered.len() as u16);
         self.unanswered.push(0);
-        Some(self.unanswered.len() as u16 - 1)
     }
 
     /// Returns in which memory a buffer is, and where it begins there.
@@ -333,18 +356,18 @@ impl Transmit {
     }
 
     /// Adds the requests of the frame of `length` bytes in `buffer`: one for each page that it touches.
-    /// The first has the size of the whole frame, the others those of their parts. With `mss`, the
-    /// frame is to be cut into segments with so many bytes of data.
-    fn push(&mut self, buffer: u16, length: usize, mss: Option<u16>) {
-        let checksum_offload = self.checksum_offload;
+    /// The first has the size of the whole frame, the others those of their parts. `large` says how the
+    /// frame is to be cut.
+    fn push(&mut self, buffer: u16, length: usize, large: Option<LargeFrame>) {
+        let cut = self.cut;
         let frame = &mut self.bytes(buffer)[..length];
         let mut flags = 0;
-        if !checksum_offload {
+        if !cut.checksums {
             transport::fill(frame);
-        } else if transport::leave_blank(frame, false).is_some() {
+        } else if transport::leave_blank(frame, cut.ipv6_checksums).is_some() {
             flags = flag::CHECKSUM_BLANK | flag::DATA_VALIDATED;
         }
-        if mss.is_some() {
+        if large.is_some() {
             flags |= flag::EXTRA_INFO;
         }
         let (piece, start) = self.place(buffer);
@@ -365,8 +388,8 @@ impl Transmit {
                 id: buffer * MOST_SLOTS as u16 + slot,
                 size: size as u16,
             }));
-            if let Some(mss) = mss.filter(|_| slot == 0) {
-                self.ring.push(&Slot::SegmentSize(mss));
+            if let Some(large) = large.filter(|_| slot == 0) {
+                self.ring.push(&Slot::SegmentSize(large.mss, large.version));
                 self.long.extras += 1;
             }
             self.unanswered[usize::from(buffer)] |= 1 << slot;
@@ -375,57 +398,9 @@ impl Transmit {
         self.ring.publish();
     }
 
-    /// Lets all frames go; returns whether the backend wants to know of them.
+    /// Returns whether the backend wants to know of the frames.
     pub(super) fn must_notify(&mut self) -> bool {
-        let (transmit, counters) = (&mut *self, &mut Counters::default());
-        Sending { transmit, counters }.flush();
         self.ring.must_notify()
-    }
-}
-
-/// Frames on their way into the ring.
-struct Sending<'a> {
-    transmit: &'a mut Transmit,
-    counters: &'a mut Counters,
-}
-
-impl Outlet for Sending<'_> {
-    fn takes_ipv6(&self) -> bool {
-        false
-    }
-
-    fn growing(&mut self) -> &mut Option<(u16, Train)> {
-        &mut self.transmit.long.growing
-    }
-
-    /// A full segment may begin a train.
-    fn long_buffer(&mut self, length: usize) -> Option<u16> {
-        let longest = self.transmit.longest;
-        if length <= longest / 2 || length > longest || self.transmit.long.is_used_up() {
-            return None;
-        }
-        let free = self.transmit.long.free.pop();
-        free.or_else(|| self.transmit.make_long_buffer())
-    }
-
-    fn short_buffer(&mut self, length: usize) -> Option<u16> {
-        let longest = self.transmit.longest;
-        self.transmit.free.pop_if(|_| length <= longest)
-    }
-
-    fn bytes(&mut self, buffer: u16) -> &mut [u8] {
-        self.transmit.bytes(buffer)
-    }
-
-    fn push(&mut self, buffer: u16, length: usize, train: Option<&Train>) {
-        self.transmit.push(buffer, length, train.map(|it| it.mss));
-    }
-
-    fn count(&mut self, written: bool) {
-        match written {
-            true => self.counters.tx_frames += 1,
-            false => self.counters.tx_errors += 1,
-        }
     }
 }
 

@@ -3,6 +3,7 @@
 
 use core::task::Context;
 use embassy_net_driver::{Capabilities, Driver, HardwareAddress, LinkState};
+use landfall::SegmentationOffload;
 use landfall_drivers::{sun4i_emac, sun8i_emac};
 
 /// A network card.
@@ -20,6 +21,8 @@ impl Emac {
         }
     }
 }
+
+impl SegmentationOffload for Emac {}
 
 impl Driver for Emac {
     type RxToken<'a> = RxToken<'a>;

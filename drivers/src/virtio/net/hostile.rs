@@ -152,16 +152,15 @@ impl Bench {
         }
     }
 
-    /// Segments of one connection, which may become one frame.
+    /// A frame of segments.
     fn sends_segments(&mut self, script: &mut Script<'_>) {
-        let (sequence, count) = (script.u32(), script.u8());
-        for number in 0..u32::from(count % 64) {
-            self.card
-                .sends(&segment(sequence.wrapping_add(1448 * number), 1448));
-        }
+        let (sequence, data, mss) = (script.u32(), script.u16(), script.u16());
+        let most = u16::MAX - 54;
+        self.card
+            .sends_segments(sequence, data.min(most).into(), mss.max(1));
     }
 
-    /// The device sends what it was given. Segments are not looked at: a frame may be made of several.
+    /// The device sends what it was given. Segments are not looked at.
     fn is_sent(&mut self) {
         ring(&mut self.doorbell);
         let frames = self.card.sent();

@@ -209,6 +209,20 @@ impl VirtioNet<Device> {
         true
     }
 
+    /// Sends a frame of two segments or more, of `data` bytes in all, that the device is to cut.
+    pub(super) fn sends_segments(&mut self, sequence: u32, data: usize, mss: u16) -> bool {
+        let frame = segment(sequence, data);
+        let large = LargeFrame {
+            length: frame.len(),
+            headers: 54,
+            mss,
+            version: IpVersion::V4,
+        };
+        let mut context = Context::from_waker(Waker::noop());
+        self.segments(IpVersion::V4)
+            && self.send_large(&mut context, large, |place| place.copy_from_slice(&frame))
+    }
+
     /// What the device finds to send, headers included; it gives the buffers back.
     pub(super) fn sent(&self) -> Vec<Vec<u8>> {
         self.device(1, |queue| {

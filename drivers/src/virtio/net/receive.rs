@@ -9,7 +9,7 @@ use crate::virtio::{memory, queue::Queue};
 use alloc::vec::Vec;
 use core::ops::Range;
 use core::ptr::NonNull;
-use landfall_offload::{train::LONGEST, transport};
+use landfall_offload::{segmentation::LONGEST, transport};
 use virtio_drivers::{Error, transport::Transport};
 
 /// The queue (5.1.2, `receiveq1`).

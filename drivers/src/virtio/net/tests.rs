@@ -3,7 +3,6 @@
 use super::model::*;
 use super::*;
 use std::vec;
-use std::vec::Vec;
 
 type Card = (VirtioNet<Device>, Doorbell<Device>);
 
@@ -105,10 +104,7 @@ fn segments_go_as_one_frame_that_says_how_it_is_to_be_cut() {
     let (mut card, mut doorbell) = card();
     ring(&mut doorbell);
     card.device(1, |queue| queue.ask());
-    for number in 0..20 {
-        assert!(card.sends(&segment(1 + 1460 * number, 1460)));
-    }
-    assert!(card.sends(&segment(1 + 1460 * 20, 7)));
+    assert!(card.sends_segments(1, 20 * 1460 + 7, 1460));
     assert!(card.sends(&plain(60, 3)));
     assert_eq!(card.shared.borrow().slot.notified[1], 0, "not yet");
     ring(&mut doorbell);
@@ -119,16 +115,39 @@ fn segments_go_as_one_frame_that_says_how_it_is_to_be_cut() {
     };
     let (header, frame) = long.split_at(12);
     assert_eq!(frame.len(), 54 + 20 * 1460 + 7);
-    assert_eq!(
-        frame[54..],
-        (0..20 * 1460 + 7)
-            .map(|at| (1 + at) as u8)
-            .collect::<Vec<u8>>()
-    );
+    assert_eq!(frame[54..], segment(1, 20 * 1460 + 7)[54..]);
     // NEEDS_CSUM, TCPV4, 54 bytes of headers, segments of 1460, the sum from 34 on, its field 16 behind.
     assert_eq!(header, [1, 1, 54, 0, 0xb4, 0x05, 34, 0, 16, 0, 0, 0]);
     assert_eq!(short[12..], plain(60, 3));
     assert_eq!(short[..12], [0; 12]);
+}
+
+#[test]
+fn long_frames_wait_for_their_buffers_and_others_do_not() {
+    let (mut card, _doorbell) = card();
+    for number in 0..4 {
+        assert!(card.sends_segments(number, 60_000, 1460), "{number}");
+    }
+    assert!(
+        !card.sends_segments(4, 60_000, 1460),
+        "all are on their way"
+    );
+    assert!(card.sends(&plain(60, 1)));
+    assert_eq!(card.sent().len(), 5);
+    assert!(card.sends_segments(4, 60_000, 1460));
+}
+
+#[test]
+fn segments_are_cut_where_device_and_memory_are_for_it() {
+    let cuts = |offers, memory| {
+        let (card, _) = card_with(offers, memory);
+        [IpVersion::V4, IpVersion::V6].map(|version| card.segments(version))
+    };
+    assert_eq!(cuts(ALL, 64 << 20), [true, true]);
+    assert_eq!(cuts(ALL & !feature::HOST_TSO4, 64 << 20), [false, true]);
+    assert_eq!(cuts(ALL & !feature::HOST_TSO6, 64 << 20), [true, false]);
+    assert_eq!(cuts(ALL & !feature::CSUM, 64 << 20), [false, false]);
+    assert_eq!(cuts(ALL, 4 << 20), [false, false]);
 }
 
 #[test]

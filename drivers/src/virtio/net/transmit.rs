@@ -1,13 +1,13 @@
 //! Sending: buffers that the stack writes and the device reads (virtio 1.2, 5.1.6.2).
 //!
-//! Each has a descriptor of its own. Some are long, for segments that are put together.
+//! Each has a descriptor of its own. Some are long, for frames that the device cuts into segments.
 
 use super::{Agreed, STRIDE, feature};
 use crate::virtio::{memory, queue::Queue};
-use alloc::vec::Vec;
+use alloc::{vec, vec::Vec};
 use core::ptr::NonNull;
 use landfall_offload::{
-    train::{LONGEST, Outlet, Train},
+    segmentation::{IpVersion, LONGEST, LargeFrame},
     transport,
 };
 use virtio_drivers::{Error, transport::Transport};
@@ -35,12 +35,11 @@ pub(super) struct Transmit {
     long: Vec<NonNull<[u8]>>,
     free_short: Vec<u16>,
     free_long: Vec<u16>,
-    growing: Option<(u16, Train)>,
     /// Which buffers the device has, as bits.
     lent: u128,
     header: usize,
     leaves_checksums: bool,
-    leaves_ipv6: bool,
+    agreed: Agreed,
     /// Frames for which there was no buffer.
     dropped: u64,
 }
@@ -55,11 +54,10 @@ impl Transmit {
         let queue = Queue::new(slot, QUEUE, agreed.has(feature::EVENT_IDX))?;
         let lead = agreed.lead();
         let short = memory::bytes(SHORT * STRIDE, lead)?;
-        let long_frames = match agreed.has(feature::HOST_TSO4) {
-            true => long_frames.min(DESCRIPTORS - SHORT),
-            false => 0,
-        };
-        let long = (0..long_frames).map(|_| memory::bytes(LONGEST_HEADER + LONGEST, lead));
+        let cuts = agreed.has(feature::HOST_TSO4) || agreed.has(feature::HOST_TSO6);
+        let long_frames = long_frames.min(DESCRIPTORS - SHORT);
+        let long = 0..if cuts { long_frames } else { 0 };
+        let long = long.map(|_| memory::bytes(LONGEST_HEADER + LONGEST, lead));
         let long = long.collect::<Result<Vec<_>, _>>()?;
         Ok(Self {
             queue,
@@ -67,31 +65,37 @@ impl Transmit {
             free_long: (SHORT..SHORT + long.len()).map(|id| id as u16).collect(),
             long,
             free_short: (0..SHORT as u16).rev().collect(),
-            growing: None,
             lent: 0,
             header: agreed.header(),
             leaves_checksums: agreed.has(feature::CSUM),
-            leaves_ipv6: agreed.has(feature::HOST_TSO6),
+            agreed,
             dropped: 0,
         })
     }
 
+    /// Returns whether the device cuts segments of this kind.
+    pub(super) fn segments(&self, version: IpVersion) -> bool {
+        let feature = match version {
+            IpVersion::V4 => feature::HOST_TSO4,
+            IpVersion::V6 => feature::HOST_TSO6,
+        };
+        !self.long.is_empty() && self.agreed.has(feature)
+    }
+
     /// Returns whether there is a buffer for a frame.
     pub(super) fn has_room(&mut self) -> bool {
-        if self.free_short.is_empty() || self.waits_for_long() {
+        if self.free_short.is_empty() {
             self.reclaim();
         }
         !self.free_short.is_empty()
     }
 
-    /// The same for what may become a long frame: while all long buffers are on their way it waits for one, for short frames
-    /// would be a detour.
+    /// The same for one that the device cuts.
     pub(super) fn has_long_room(&mut self) -> bool {
-        self.has_room() && !self.waits_for_long()
-    }
-
-    fn waits_for_long(&self) -> bool {
-        !self.long.is_empty() && self.free_long.is_empty() && self.growing.is_none()
+        if self.free_long.is_empty() {
+            self.reclaim();
+        }
+        !self.free_long.is_empty()
     }
 
     /// Takes back the buffers that the device is done with.
@@ -142,32 +146,39 @@ impl Transmit {
     }
 }
 
-impl Outlet for Transmit {
-    fn takes_ipv6(&self) -> bool {
-        self.leaves_ipv6
+impl Transmit {
+    /// Sends a frame of `length` bytes that `write` writes. The caller has asked [`Self::has_room`]; a frame that is too long
+    /// is dropped and counted.
+    pub(super) fn send<R>(&mut self, length: usize, write: impl FnOnce(&mut [u8]) -> R) -> R {
+        let fits = length <= STRIDE - LONGEST_HEADER;
+        let Some(buffer) = self.free_short.pop_if(|_| fits) else {
+            self.dropped += 1;
+            log::debug!("dropped {} frames to send", self.dropped);
+            return write(&mut vec![0; length]);
+        };
+        let result = write(self.frame(buffer, length));
+        self.push(buffer, length, None);
+        result
     }
 
-    fn growing(&mut self) -> &mut Option<(u16, Train)> {
-        &mut self.growing
+    /// The same for a frame that the device cuts; the caller has asked [`Self::has_long_room`].
+    pub(super) fn send_large(&mut self, large: LargeFrame, write: impl FnOnce(&mut [u8])) {
+        let fits = large.length <= LONGEST;
+        let Some(buffer) = self.free_long.pop_if(|_| fits) else {
+            return self.send(large.length, write);
+        };
+        write(self.frame(buffer, large.length));
+        self.push(buffer, large.length, Some(large));
     }
 
-    /// A full segment may begin a train.
-    fn long_buffer(&mut self, length: usize) -> Option<u16> {
-        let may = (STRIDE / 2..STRIDE - LONGEST_HEADER).contains(&length);
-        self.free_long.pop_if(|_| may)
-    }
-
-    fn short_buffer(&mut self, length: usize) -> Option<u16> {
-        self.free_short
-            .pop_if(|_| length <= STRIDE - LONGEST_HEADER)
-    }
-
-    fn bytes(&mut self, buffer: u16) -> &mut [u8] {
+    /// The bytes of a frame in a buffer.
+    fn frame(&mut self, buffer: u16, length: usize) -> &mut [u8] {
         let header = self.header;
-        &mut self.buffer(buffer)[header..]
+        &mut self.buffer(buffer)[header..header + length]
     }
 
-    fn push(&mut self, buffer: u16, length: usize, train: Option<&Train>) {
+    /// Hands a frame over to the device; `large` says how it is to be cut.
+    fn push(&mut self, buffer: u16, length: usize, large: Option<LargeFrame>) {
         let (header, leaves_checksums) = (self.header, self.leaves_checksums);
         let (head, frame) = self.buffer(buffer).split_at_mut(header);
         let frame = &mut frame[..length];
@@ -179,21 +190,17 @@ impl Outlet for Transmit {
             head[6..8].copy_from_slice(&(blank.start as u16).to_le_bytes());
             head[8..10].copy_from_slice(&(blank.field as u16).to_le_bytes());
         }
-        if let Some(train) = train {
-            head[1] = if train.is_ipv4 { TCP_IPV4 } else { TCP_IPV6 };
-            head[2..4].copy_from_slice(&(train.headers as u16).to_le_bytes());
-            head[4..6].copy_from_slice(&train.mss.to_le_bytes());
+        if let Some(large) = large {
+            head[1] = match large.version {
+                IpVersion::V4 => TCP_IPV4,
+                IpVersion::V6 => TCP_IPV6,
+            };
+            head[2..4].copy_from_slice(&(large.headers as u16).to_le_bytes());
+            head[4..6].copy_from_slice(&large.mss.to_le_bytes());
         }
         let address = self.buffer(buffer).as_ptr().addr();
         self.queue.describe(buffer, address, header + length, false);
         self.queue.lend(buffer);
         self.lent |= 1 << buffer;
-    }
-
-    fn count(&mut self, written: bool) {
-        if !written {
-            self.dropped += 1;
-            log::debug!("dropped {} frames to send", self.dropped);
-        }
     }
 }

@@ -1,6 +1,7 @@
 //! Bytes arrive as they were sent: in bursts of connections, over bad wires, with a full device.
 
 use std::cell::Cell;
+use std::println;
 use std::rc::Rc;
 use std::vec::Vec;
 
@@ -8,7 +9,7 @@ use edge_nal::{Close, TcpShutdown, TcpSplit};
 use embedded_io_async::{Read, Write};
 
 use super::wire::Faults;
-use super::{CLIENT, PORT, Pair, Random, SERVER, ask, clock, config, server_address};
+use super::{CLIENT, PORT, Pair, Random, SERVER, ask, clock, config, join, server_address};
 use crate::Error;
 
 #[test]
@@ -36,6 +37,56 @@ fn a_burst_of_connections_is_served() {
         assert!(client.connections().time_wait <= 128);
         Pair::until_empty(server, client).await;
     });
+}
+
+/// What a card cuts by itself goes as few frames, over a wire with faults, too.
+#[test]
+fn a_card_that_cuts_segments_gets_large_frames() {
+    for loss in [0, 20] {
+        let faults = |segments| Faults {
+            loss,
+            segments,
+            ..Faults::default()
+        };
+        let frames = [true, false].map(|segments| {
+            let mut settings = [SERVER, CLIENT].map(config);
+            for side in &mut settings {
+                (side.rx_buffer, side.tx_buffer) = (200_000, 200_000);
+            }
+            let [server, client] = settings;
+            let pair = Pair::with(faults(segments), server, client);
+            let (server, client) = (pair.server.clone(), pair.client.clone());
+            pair.world.run(async move {
+                let data: Vec<u8> = (0..500_000_u32)
+                    .map(|at| (at * 7 + at / 255) as u8)
+                    .collect();
+                let listener = server.bind_tcp(PORT).unwrap();
+                let mut sender = client.connect_tcp(server_address()).await.unwrap();
+                let (_, mut receiver) = listener.accept().await.unwrap();
+                let sent = data.clone();
+                let send = async move {
+                    sender.write_all(&sent).await.unwrap();
+                    sender.close(Close::Write).await.unwrap();
+                    sender
+                };
+                let receive = async move {
+                    let mut received = Vec::new();
+                    let mut part = [0; 4000];
+                    loop {
+                        match receiver.read(&mut part).await.unwrap() {
+                            0 => return received,
+                            count => received.extend_from_slice(&part[..count]),
+                        }
+                    }
+                };
+                let (_sender, received) = join(send, receive).await;
+                assert!(received == data, "the bytes differ");
+                client.counters().frames_out
+            })
+        });
+        println!("{loss} per mille lost: {frames:?} frames");
+        assert!(frames[0] * 3 < frames[1], "{frames:?}");
+    }
 }
 
 #[test]

@@ -7,6 +7,8 @@ use std::rc::Rc;
 use std::vec::Vec;
 
 use embassy_net_driver::{Capabilities, Driver, HardwareAddress, LinkState, RxToken, TxToken};
+use landfall_offload::segmentation::{IpVersion, LargeFrame, SegmentationOffload};
+use landfall_offload::{checksum, transport};
 
 use super::{Random, clock};
 use crate::clock::{Duration, Instant};
@@ -25,6 +27,8 @@ pub(super) struct Faults {
     pub(super) delay_us: u64,
     /// Other faults of the same kind.
     pub(super) seed: u64,
+    /// Cards cut segments.
+    pub(super) segments: bool,
 }
 
 #[derive(Default)]
@@ -218,6 +222,66 @@ impl Driver for End {
     fn hardware_address(&self) -> HardwareAddress {
         HardwareAddress::Ethernet(Wire::hardware(self.side))
     }
+}
+
+impl SegmentationOffload for End {
+    fn segments(&self, _: IpVersion) -> bool {
+        self.wire.0.borrow().faults.segments
+    }
+
+    fn send_large(
+        &mut self,
+        cx: &mut Context<'_>,
+        large: LargeFrame,
+        write: impl FnOnce(&mut [u8]),
+    ) -> bool {
+        if self.transmit(cx).is_none() {
+            return false;
+        }
+        let mut frame = std::vec![0; large.length];
+        write(&mut frame);
+        for segment in cut(&frame, large) {
+            self.wire.0.borrow_mut().send(1 - self.side, segment);
+        }
+        true
+    }
+}
+
+/// The segments of a large frame, whole and with their checksums.
+fn cut(frame: &[u8], large: LargeFrame) -> Vec<Vec<u8>> {
+    let (headers, data) = frame.split_at(large.headers);
+    assert!(data.len() > large.mss.into(), "no need to cut");
+    let tcp = match large.version {
+        IpVersion::V4 => 34,
+        IpVersion::V6 => 54,
+    };
+    let mut segments = Vec::new();
+    for (number, piece) in data.chunks(large.mss.into()).enumerate() {
+        let mut segment = [headers, piece].concat();
+        let place = &mut segment[tcp + 4..tcp + 8];
+        let first = u32::from_be_bytes([place[0], place[1], place[2], place[3]]);
+        let sequence = first.wrapping_add(number as u32 * u32::from(large.mss));
+        place.copy_from_slice(&sequence.to_be_bytes());
+        if (number + 1) * usize::from(large.mss) < data.len() {
+            // PSH and FIN are said by the last.
+            segment[tcp + 13] &= !9;
+        }
+        let length = segment.len();
+        match large.version {
+            IpVersion::V4 => {
+                segment[16..18].copy_from_slice(&((length - 14) as u16).to_be_bytes());
+                segment[24..26].fill(0);
+                let sum = !checksum::sum(&segment[14..34]);
+                segment[24..26].copy_from_slice(&sum.to_be_bytes());
+            }
+            IpVersion::V6 => {
+                segment[18..20].copy_from_slice(&((length - 54) as u16).to_be_bytes());
+            }
+        }
+        transport::fill(&mut segment);
+        segments.push(segment);
+    }
+    segments
 }
 
 pub(super) struct Frame(Vec<u8>);

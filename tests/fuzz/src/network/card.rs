@@ -6,6 +6,7 @@ use std::collections::VecDeque;
 use std::rc::Rc;
 
 use embassy_net_driver::{Capabilities, Driver, HardwareAddress, LinkState, RxToken, TxToken};
+use landfall_offload::segmentation::SegmentationOffload;
 
 use super::MAC;
 
@@ -58,6 +59,8 @@ impl State {
         self.room.is_some_and(|room| self.outgoing.len() >= room)
     }
 }
+
+impl SegmentationOffload for Card {}
 
 impl Driver for Card {
     type RxToken<'a> = Frame;

@@ -7,7 +7,7 @@ use crate::{
     ring::peer,
     xenstore::tests::world::World,
 };
-use alloc::{boxed::Box, format, rc::Rc, string::String, sync::Arc, vec, vec::Vec};
+use alloc::{boxed::Box, format, rc::Rc, string::String, sync::Arc, vec::Vec};
 use core::{
     cell::{Cell, RefCell},
     future::poll_fn,
@@ -15,6 +15,7 @@ use core::{
     task::{Context, Poll, Waker},
 };
 use embassy_net_driver::{Driver, LinkState, RxToken, TxToken};
+use landfall_offload::segmentation::{IpVersion, LargeFrame, SegmentationOffload};
 use std::task::Wake;
 
 /// The backend's folder.
@@ -115,12 +116,22 @@ impl Bench {
         self.with_rings(|it| transmit::Backend::new(&it.transmit, 0))
     }
 
-    /// The stack sends a frame.
-    fn send(&mut self, frame: &[u8]) {
+    /// The stack sends a frame of segments, if the card takes it.
+    fn send_segments(&mut self, version: IpVersion) -> bool {
+        if !self.card.segments(version) {
+            return false;
+        }
+        let frame = transmit::segments(version, 1, 3000);
+        let large = LargeFrame {
+            length: frame.len(),
+            headers: frame.len() - 3000,
+            mss: 1000,
+            version,
+        };
         let waker = Waker::from(self.stack.clone());
-        let token = self.card.transmit(&mut Context::from_waker(&waker));
-        let token = token.expect("there is room");
-        token.consume(frame.len(), |place| place.copy_from_slice(frame));
+        let write = |place: &mut [u8]| place.copy_from_slice(&frame);
+        self.card
+            .send_large(&mut Context::from_waker(&waker), large, write)
     }
 
     /// The stack asks for a frame; when there is one, it answers with `answer`.
@@ -195,31 +206,40 @@ fn frames_pass_both_ways() {
 
 #[test]
 fn segments_go_and_come_together_where_the_backend_can() {
-    let gso = [&ALL[..], &["feature-gso-tcpv4"]].concat();
-    for (features, together) in [(&gso[..], true), (&ALL[..], false), (&gso[3..], false)] {
-        let features = [&ALL[..1], features].concat();
-        let mut bench = Bench::connected(&features);
-        assert_eq!(bench.frontend("feature-gso-tcpv4"), "1");
-        for number in 0..3 {
-            bench.send(&transmit::tcp(1, 1000 * number, 0, 1000));
+    let (gso, gso_6, sums_6) = (
+        "feature-gso-tcpv4",
+        "feature-gso-tcpv6",
+        "feature-ipv6-csum-offload",
+    );
+    for (features, expected) in [
+        (&[gso, gso_6, sums_6][..], [true, true]),
+        (&[gso, gso_6], [true, false]),
+        (&[gso_6, sums_6], [false, true]),
+        (&[gso, gso_6, sums_6, "feature-no-csum-offload"], [false; 2]),
+        (&[], [false; 2]),
+    ] {
+        let mut bench = Bench::connected(&[&ALL[..], features].concat());
+        for key in [gso, gso_6, sums_6] {
+            assert_eq!(bench.frontend(key), "1", "{key}");
         }
-        // The connection's task lets them go.
+        let taken = [IpVersion::V4, IpVersion::V6].map(|version| bench.send_segments(version));
+        assert_eq!(taken, expected, "{features:?}");
+        // The connection's task tells of them.
         bench.world.settle();
         let mut sender = bench.sender();
-        let mut frames = core::iter::from_fn(|| sender.take());
-        let sizes: Vec<_> = frames.by_ref().map(|it| it.segment_size).collect();
-        let expected = if together {
-            vec![Some(1000)]
-        } else {
-            vec![None; 3]
-        };
-        assert_eq!(sizes, expected, "{features:?}");
+        let frames = core::iter::from_fn(|| sender.take());
+        let kinds: Vec<_> = frames.filter_map(|it| it.segments).collect();
+        let number = |(kind, expected)| if expected { Some((1000, kind)) } else { None };
+        let wanted = [1, 2].into_iter().zip(expected).filter_map(number);
+        assert_eq!(kinds, wanted.collect::<Vec<_>>());
         let mut receiver = bench.receiver();
         let long = receive::frame(1, 65_000);
         assert!(receiver.deliver(&long, &receive::Way::cut(65_000, 4096, 0)));
         receiver.publish(0);
         assert_eq!(bench.receive(None), Some(long));
     }
+    let mut bench = Bench::connected(&[ALL[0], gso]);
+    assert!(!bench.send_segments(IpVersion::V4), "no scatter-gather");
 }
 
 #[test]

@@ -7,13 +7,12 @@ use crate::{
     netfront::{Counters, features::Cut, transmit::Transmit},
     ring::peer,
 };
-use alloc::{
-    collections::{BTreeMap, VecDeque},
-    vec,
-    vec::Vec,
-};
+use alloc::{collections::BTreeMap, vec, vec::Vec};
 use core::sync::atomic::Ordering;
-use landfall_offload::transport;
+use landfall_offload::{
+    segmentation::{IpVersion, LargeFrame},
+    transport,
+};
 
 /// `NETTXF_*` (`io/netif.h`)
 mod flag {
@@ -25,9 +24,6 @@ mod flag {
 
 /// `NETIF_RSP_NULL`
 const NO_RESPONSE: i16 = 1;
-/// Bytes of the headers of the TCP frames that are sent here.
-const HEADERS: usize = 54;
-
 /// Bytes of a page.
 const PAGE: usize = 4096;
 /// `XEN_NETIF_NR_SLOTS_MIN`
@@ -57,67 +53,8 @@ pub(super) struct Taken {
     pub(super) frame: Vec<u8>,
     flags: u16,
     pub(super) ids: Vec<u16>,
-    /// Bytes of data of the segments that it is to be cut into.
-    pub(super) segment_size: Option<u16>,
-}
-
-impl Taken {
-    /// Cuts the frame as whoever puts it on a wire does, checksums and all.
-    fn cut(&self) -> Vec<Vec<u8>> {
-        let Some(size) = self.segment_size else {
-            return vec![whole(self.frame.clone())];
-        };
-        let (headers, data) = self.frame.split_at(HEADERS);
-        assert!(data.len() > size.into(), "no need to cut");
-        let mut at = 0;
-        let mut segments = Vec::new();
-        for piece in data.chunks(size.into()) {
-            let mut frame = [headers, piece].concat();
-            let sequence = u32::from_be_bytes(headers[38..42].try_into().unwrap());
-            frame[38..42].copy_from_slice(&sequence.wrapping_add(at as u32).to_be_bytes());
-            at += piece.len();
-            if at < data.len() {
-                frame[47] &= !(PSH | FIN);
-            }
-            segments.push(whole(frame));
-        }
-        segments
-    }
-}
-
-/// TCP's flags.
-const FIN: u8 = 1;
-const PSH: u8 = 8;
-
-/// Sets a TCP frame's length, and fills in its checksums.
-fn whole(mut frame: Vec<u8>) -> Vec<u8> {
-    if is_tcp(&frame) {
-        let total = (frame.len() - 14) as u16;
-        frame[16..18].copy_from_slice(&total.to_be_bytes());
-        frame[24..26].fill(0);
-        let sum = !landfall_offload::checksum::sum(&frame[14..34]);
-        frame[24..26].copy_from_slice(&sum.to_be_bytes());
-    }
-    transport::fill(&mut frame);
-    frame
-}
-
-fn is_tcp(frame: &[u8]) -> bool {
-    frame.len() >= HEADERS && frame[12..15] == [8, 0, 0x45] && frame[23] == 6
-}
-
-/// A segment of TCP over IPv4 with ACK and `flags`.
-pub(super) fn tcp(port: u16, sequence: u32, flags: u8, data: usize) -> Vec<u8> {
-    let mut frame = pattern(sequence, HEADERS + data);
-    frame[..12].fill(2);
-    frame[12..24].copy_from_slice(&[8, 0, 0x45, 0, 0, 0, 0, 0, 0x40, 0, 64, 6]);
-    frame[26..36].copy_from_slice(&[10, 0, 0, 1, 10, 0, 0, 2, 0, 80]);
-    frame[36..38].copy_from_slice(&port.to_be_bytes());
-    frame[38..42].copy_from_slice(&sequence.to_be_bytes());
-    frame[42..46].fill(7);
-    frame[46..50].copy_from_slice(&[0x50, 0x10 | flags, 1, 0]);
-    frame[52..54].fill(0);
-    whole(frame)
+    /// Bytes of data of the segments that it is to be cut into, and `XEN_NETIF_GSO_TYPE_*`.
+    pub(super) segments: Option<(u16, u32)>,
 }
 
 /// A backend's end of the ring.
@@ -179,7 +116,7 @@ impl Backend {
             frame: Vec::new(),
             flags: first.flags & !(flag::MORE_DATA | flag::EXTRA_INFO),
             ids: Vec::new(),
-            segment_size: None,
+            segments: None,
         };
         loop {
             assert_ne!(self.seen, published, "a frame is published whole");
@@ -187,7 +124,7 @@ impl Backend {
             self.seen = self.seen.wrapping_add(1);
             taken.ids.push(request.id);
             if request.flags & flag::EXTRA_INFO != 0 {
-                taken.segment_size = Some(self.segment_size(published));
+                taken.segments = Some(self.segments(published));
             }
             let more = request.flags & flag::MORE_DATA != 0;
             let size = match taken.ids.len() {
@@ -205,16 +142,16 @@ impl Backend {
         Some(taken)
     }
 
-    /// Takes the extra info that follows: the size of the segments of a frame of TCP over IPv4.
-    fn segment_size(&mut self, published: u32) -> u16 {
+    /// Takes the extra info that follows: the size of segments of TCP, and over which IP.
+    fn segments(&mut self, published: u32) -> (u16, u32) {
         assert_ne!(self.seen, published, "a frame is published whole");
         let slot = peer::slot(self.seen, SLOTS, 12);
         let word = |offset| self.ring.u32(slot + offset).load(Ordering::Relaxed);
         self.seen = self.seen.wrapping_add(1);
         self.extras += 1;
-        // `XEN_NETIF_EXTRA_TYPE_GSO` without more, and `XEN_NETIF_GSO_TYPE_TCPV4`.
-        assert_eq!((word(0) & 0xffff, word(4)), (1, 1));
-        (word(0) >> 16) as u16
+        // `XEN_NETIF_EXTRA_TYPE_GSO` without more.
+        assert_eq!(word(0) & 0xffff, 1);
+        ((word(0) >> 16) as u16, word(4))
     }
 
     /// Returns the sizes of all requests that follow `first` in its frame.
@@ -291,8 +228,6 @@ struct Match {
     standing: Standing,
     /// Whether the driver said that there is room.
     room: bool,
-    /// Frames that were sent and that the backend has not seen.
-    sent: VecDeque<Vec<u8>>,
 }
 
 impl Match {
@@ -300,7 +235,7 @@ impl Match {
     fn new(longest: usize, checksums: bool, rounds: u32) -> Self {
         let cut = Cut {
             checksums,
-            long_frames: 0,
+            ..Cut::default()
         };
         Self::with(longest, cut, rounds)
     }
@@ -317,16 +252,28 @@ impl Match {
             cut,
             standing: Standing::Fair,
             room: false,
-            sent: VecDeque::new(),
         }
     }
 
     /// Asks the driver for room.
     fn make_room(&mut self) -> bool {
-        self.room = match self.transmit.make_room(&mut self.counters) {
+        self.ask_for_room(Transmit::make_room)
+    }
+
+    /// Asks it for room for a frame that the backend cuts.
+    fn make_long_room(&mut self) -> bool {
+        self.ask_for_room(Transmit::make_long_room)
+    }
+
+    fn ask_for_room(
+        &mut self,
+        ask: fn(&mut Transmit, &mut Counters) -> Result<bool, Broken>,
+    ) -> bool {
+        self.room = match ask(&mut self.transmit, &mut self.counters) {
             Ok(room) => room,
             Err(why) => self.end(why),
         };
+        self.backend.look(&self.transmit);
         self.room
     }
 
@@ -336,8 +283,7 @@ impl Match {
         false
     }
 
-    /// Sends a frame, for which there must be room; returns what the backend makes of it, where it must
-    /// come at once.
+    /// Sends a frame, for which there must be room; returns what the backend makes of it.
     fn send(&mut self, frame: &[u8]) -> Option<Taken> {
         let sent = self.counters.tx_frames;
         self.transmit
@@ -347,14 +293,37 @@ impl Match {
         self.room = false;
         let fits = frame.len() <= self.longest;
         assert_eq!(self.counters.tx_frames - sent, u64::from(fits));
-        if self.cut.long_frames > 0 {
-            self.sent.extend(fits.then(|| frame.to_vec()));
-            self.collect();
-            return None;
-        }
-        let taken = self.backend.take();
+        let taken = self.take(frame);
         assert_eq!(taken.is_some(), fits);
-        let taken = taken?;
+        assert!(taken.iter().all(|it| it.segments.is_none()));
+        taken
+    }
+
+    /// The same for a frame that the backend is to cut.
+    fn send_large(&mut self, frame: &[u8], mss: u16, version: IpVersion) -> Taken {
+        let large = LargeFrame {
+            length: frame.len(),
+            headers: headers(version),
+            mss,
+            version,
+        };
+        let write = |place: &mut [u8]| place.copy_from_slice(frame);
+        self.transmit.send_large(large, &mut self.counters, write);
+        self.room = false;
+        let taken = self.take(frame).expect("it goes at once");
+        let kind = match version {
+            IpVersion::V4 => 1,
+            IpVersion::V6 => 2,
+        };
+        assert_eq!(taken.segments, Some((mss, kind)));
+        let blank = flag::CHECKSUM_BLANK | flag::DATA_VALIDATED;
+        assert_eq!(taken.flags, blank, "whoever cuts makes the checksums");
+        taken
+    }
+
+    /// Has the backend take what was sent: `frame`, and no other.
+    fn take(&mut self, frame: &[u8]) -> Option<Taken> {
+        let taken = self.backend.take()?;
         let (expected, flags) = self.expected(frame);
         assert!(taken.frame == expected, "{} bytes", frame.len());
         assert_eq!(taken.flags, flags);
@@ -362,47 +331,11 @@ impl Match {
         Some(taken)
     }
 
-    /// Has the backend take what is there: what was sent, in this order. Returns how many segments each
-    /// frame had.
-    fn collect(&mut self) -> Vec<usize> {
-        let mut lengths = Vec::new();
-        self.backend.look(&self.transmit);
-        while let Some(taken) = self.backend.take() {
-            let blank = flag::CHECKSUM_BLANK | flag::DATA_VALIDATED;
-            let long = taken.segment_size.is_some();
-            assert!(!long || taken.flags == blank, "{:#x}", taken.flags);
-            let segments = taken.cut();
-            lengths.push(segments.len());
-            for (number, segment) in segments.iter().enumerate() {
-                let mut sent = self.sent.pop_front().expect("nothing is sent twice");
-                if number + 1 < segments.len() {
-                    // Said by the last for all.
-                    sent[47] &= !(PSH | FIN);
-                }
-                let sent = if long {
-                    whole(sent)
-                } else {
-                    self.expected(&sent).0
-                };
-                let got = if long { segment } else { &taken.frame };
-                assert!(*got == sent, "segment {number} of {}", segments.len());
-            }
-        }
-        lengths
-    }
-
-    /// Nothing waits any more; returns how many segments each frame had that did.
-    fn flush(&mut self) -> Vec<usize> {
-        self.transmit.must_notify();
-        let lengths = self.collect();
-        assert!(self.sent.is_empty());
-        lengths
-    }
-
     /// Returns how a frame goes out, and with which flags.
     fn expected(&self, frame: &[u8]) -> (Vec<u8>, u16) {
         let mut frame = frame.to_vec();
-        let blank = self.cut.checksums && transport::leave_blank(&mut frame, false).is_some();
+        let also_ipv6 = self.cut.ipv6_checksums;
+        let blank = self.cut.checksums && transport::leave_blank(&mut frame, also_ipv6).is_some();
         if !self.cut.checksums {
             transport::fill(&mut frame);
         }
@@ -421,6 +354,24 @@ pub(super) fn frame(seed: u32, length: usize, tcp: bool) -> Vec<u8> {
     frame
 }
 
+/// Bytes of the headers of [`segments`].
+fn headers(version: IpVersion) -> usize {
+    match version {
+        IpVersion::V4 => 54,
+        IpVersion::V6 => 74,
+    }
+}
+
+/// Returns a frame of TCP with `data` bytes of data.
+pub(super) fn segments(version: IpVersion, seed: u32, data: usize) -> Vec<u8> {
+    let mut frame = frame(seed, headers(version) + data, true);
+    if version == IpVersion::V6 {
+        frame[12..22].copy_from_slice(&[0x86, 0xdd, 0x60, 0, 0, 0, 0, 0, 6, 64]);
+        frame[18..20].copy_from_slice(&((20 + data) as u16).to_be_bytes());
+    }
+    frame
+}
+
 /// Plays a backend of the sending half.
 ///
 /// # Panics
@@ -429,13 +380,12 @@ pub fn transmit(script: &[u8]) {
     let mut script = Script::new(script);
     let longest = [60, 1514, 4096, 9014, 65_535, 80_000][usize::from(script.u8() % 6)];
     let (checksums, rounds) = (script.u8().is_multiple_of(2), script.u8());
-    let long_frames = match checksums {
-        true => usize::from(rounds >> 1) % 9,
-        false => 0,
-    };
     let cut = Cut {
         checksums,
-        long_frames,
+        ipv6_checksums: checksums && longest > 4096,
+        ipv4: checksums,
+        ipv6: checksums && longest > 4096,
+        long_frames: usize::from(rounds >> 1) % 9,
     };
     let mut game = Match::with(longest, cut, [0, ROUNDS][usize::from(rounds % 2)]);
     while !script.is_over() && !matches!(game.standing, Standing::Over(_)) {
@@ -466,24 +416,17 @@ impl Match {
         }
     }
 
-    /// Sends segments of TCP, most of which belong together.
+    /// Sends a frame of TCP's segments, if the backend cuts them.
     fn send_segments(&mut self, script: &mut Script<'_>) {
-        let most = self.longest.saturating_sub(HEADERS).min(1460);
-        let (mut sequence, size) = (script.u32(), script.below(most.max(1)) + 1);
-        for _ in 0..script.u8() % 64 {
-            let odd = script.u8();
-            let data = if odd & 7 == 0 {
-                script.below(size)
-            } else {
-                size
-            };
-            let flags = if odd & 0x38 == 0 { odd >> 6 } else { 0 };
-            let segment = tcp(u16::from(odd & 0xc0 == 0), sequence, flags, data);
-            sequence = sequence.wrapping_add(data as u32 + u32::from(odd == 0xff));
-            if !self.make_room() {
-                return;
-            }
-            self.send(&segment);
+        let version = match script.u8() % 2 {
+            0 => IpVersion::V4,
+            _ => IpVersion::V6,
+        };
+        let mss = script.u16().max(1);
+        let most = usize::from(u16::MAX) - headers(version);
+        let frame = segments(version, script.u8().into(), 1 + script.below(most));
+        if self.transmit.segments(version) && self.make_long_room() {
+            self.send_large(&frame, mss, version);
         }
     }
 
@@ -523,9 +466,6 @@ impl Match {
     fn notifications(&mut self, script: &mut Script<'_>) {
         peer::set_request_event(&self.backend.ring, script.u32());
         self.transmit.must_notify();
-        if self.standing == Standing::Fair {
-            self.flush();
-        }
         self.transmit.ask_for_event();
     }
 }

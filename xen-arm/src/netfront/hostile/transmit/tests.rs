@@ -39,133 +39,89 @@ proptest! {
 fn cutting(long_frames: usize) -> Match {
     let cut = Cut {
         checksums: true,
+        ipv6_checksums: true,
+        ipv4: true,
+        ipv6: true,
         long_frames,
     };
     Match::with(1514, cut, ROUNDS)
 }
 
-/// Sends segments that follow each other, each with so many bytes of data; returns how many segments
-/// the frames had that they became.
-fn send_segments(game: &mut Match, data: &[usize]) -> Vec<usize> {
-    let mut sequence = 0xffff_f000_u32;
-    for &data in data {
-        assert!(game.make_room());
-        game.send(&tcp(1, sequence, 0, data));
-        sequence = sequence.wrapping_add(data as u32);
+/// Sends frames of segments until there is no room; returns how many.
+fn fill_long(game: &mut Match) -> usize {
+    let mut count = 0;
+    while game.make_long_room() {
+        game.send_large(&segments(IpVersion::V4, 1, 60_000), 1460, IpVersion::V4);
+        count += 1;
     }
-    game.flush()
+    count
 }
 
 #[test]
-fn segments_that_follow_each_other_are_one_frame() {
-    let mut game = cutting(8);
-    assert_eq!(send_segments(&mut game, &[1460; 40]), [40]);
-    assert_eq!(
-        send_segments(&mut game, &[1000, 1000, 1]),
-        [3],
-        "a shorter one is the last"
-    );
-    assert_eq!(send_segments(&mut game, &[1460]), [1]);
-    game.backend.check();
-    assert_eq!((game.backend.extras, game.counters.tx_frames), (2, 44));
-    answer_all(&mut game);
-    game.backend.publish();
-    // 64 KiB are full: the rest is a frame of its own, begun before there was a need to tell.
-    for _ in 0..50 {
-        assert!(game.make_room());
-        let sequence = 1460 * game.counters.tx_frames as u32;
-        game.send(&tcp(1, sequence, 0, 1460));
-    }
-    assert_eq!(game.flush(), [6]);
-}
-
-#[test]
-fn what_does_not_belong_together_stays_apart_and_in_order() {
-    let first = || tcp(1, 1000, 0, 1460);
-    let next = 1000 + 1460;
-    let changed = |at: usize, value: u8| {
-        let mut frame = tcp(1, next, 0, 1460);
-        frame[at] = value;
-        whole(frame)
-    };
-    let apart = [
-        ("another connection", tcp(2, next, 0, 1460)),
-        ("a gap", tcp(1, next + 1, 0, 1460)),
-        ("sent again", tcp(1, 1000, 0, 1460)),
-        ("a longer one", tcp(1, next, 0, 1461 - 1 + 40)),
-        ("a bare acknowledgement", tcp(1, next, 0, 0)),
-        ("a reset", tcp(1, next, 4, 1460)),
-        ("urgent data", tcp(1, next, 0x20, 1460)),
-        ("another acknowledgement", changed(45, 9)),
-        ("another window", changed(49, 9)),
-        ("other congestion bits", changed(15, 3)),
-        ("another time to live", changed(22, 3)),
-        ("another neighbour", changed(5, 0x77)),
-        ("datagrams", changed(23, 17)),
-        ("no IPv4", changed(12, 0x86)),
-        ("a fragment", changed(20, 0x20)),
-        ("options", changed(46, 0x60)),
-        ("padding", {
-            let mut frame = tcp(1, next, 0, 1400);
-            frame.push(0);
-            frame
-        }),
-    ];
-    for (what, other) in apart {
+fn frames_of_segments_go_whole_and_say_how_they_are_cut() {
+    for version in [IpVersion::V4, IpVersion::V6] {
         let mut game = cutting(8);
-        for frame in [&first(), &other, &first()] {
-            assert!(game.make_room());
-            game.send(frame);
+        assert!(game.transmit.segments(version));
+        for (data, mss) in [(1461, 1460), (4096, 100), (65_535 - headers(version), 1440)] {
+            assert!(game.make_long_room());
+            let frame = segments(version, data as u32, data);
+            let taken = game.send_large(&frame, mss, version);
+            assert_eq!(taken.ids.len(), frame.len().div_ceil(PAGE));
         }
-        game.transmit.must_notify();
-        let lengths = game.collect();
-        assert!(lengths.iter().all(|&it| it == 1), "{what}: {lengths:?}");
-        assert!(game.sent.is_empty(), "{what}");
         game.backend.check();
+        assert_eq!((game.backend.extras, game.counters.tx_frames), (3, 3));
     }
+    let mut game = Match::new(1514, true, 0);
+    assert!(!game.transmit.segments(IpVersion::V4), "not agreed on");
+    assert!(!game.make_long_room());
 }
 
 #[test]
-fn the_end_of_a_stream_is_the_end_of_a_frame() {
-    let mut game = cutting(8);
-    for (number, flags) in [0, PSH, 0, PSH | FIN, 0].into_iter().enumerate() {
-        assert!(game.make_room());
-        game.send(&tcp(1, 1000 * number as u32, flags, 1000));
-    }
-    assert_eq!(game.flush(), [1], "the first four went when the fifth came");
-}
-
-#[test]
-fn segments_go_one_by_one_when_long_buffers_are_used_up() {
+fn long_buffers_are_waited_for_and_short_ones_are_there_all_the_same() {
     let mut game = cutting(2);
-    assert_eq!(send_segments(&mut game, &[1460; 3]), [3]);
-    assert_eq!(send_segments(&mut game, &[1460; 3]), [3]);
-    assert_eq!(
-        send_segments(&mut game, &[1460; 3]),
-        [],
-        "each went at once"
-    );
+    assert_eq!(fill_long(&mut game), 2);
+    assert!(game.make_room());
+    game.send(&frame(1, 1514, true));
     assert_eq!(game.backend.extras, 2);
     answer_all(&mut game);
     while game.backend.extras > 0 {
         game.backend.answer_extra(77);
     }
     game.backend.publish();
-    assert_eq!(send_segments(&mut game, &[1460; 3]), [3]);
+    assert_eq!(fill_long(&mut game), 2);
     assert_eq!(game.counters.tx_errors, 0);
 }
 
 #[test]
+fn a_frame_of_segments_without_a_long_buffer_harms_nothing() {
+    let mut game = cutting(1);
+    assert_eq!(fill_long(&mut game), 1);
+    let frame = segments(IpVersion::V4, 1, 60_000);
+    let large = LargeFrame {
+        length: frame.len(),
+        headers: 54,
+        mss: 1460,
+        version: IpVersion::V4,
+    };
+    let mut written = 0;
+    let counters = &mut game.counters;
+    game.transmit
+        .send_large(large, counters, |place| written = place.len());
+    assert_eq!((written, game.counters.tx_errors), (frame.len(), 1));
+    assert!(game.backend.take().is_none());
+}
+
+#[test]
 fn an_answer_to_an_extra_info_that_was_not_sent_ends_the_connection() {
-    let mut game = cutting(8);
-    assert_eq!(send_segments(&mut game, &[1460; 3]), [3]);
+    let mut game = cutting(1);
+    assert_eq!(fill_long(&mut game), 1);
     for _ in 0..2 {
         game.backend.answer_extra(9);
     }
     game.backend.publish();
     game.standing = Standing::Foul;
     // The driver looks at answers when its buffers are used up.
-    fill(&mut game, 60);
+    assert!(!game.make_long_room());
     assert_eq!(game.standing, Standing::Over(Broken::Id(9)));
 }
 
