@@ -103,11 +103,6 @@ impl Input {
         &self.bytes[self.start..self.end]
     }
 
-    /// Returns what is not done with, to be parsed in place.
-    pub(crate) fn unread_mut(&mut self) -> &mut [u8] {
-        &mut self.bytes[self.start..self.end]
-    }
-
     /// Returns whether everything is done with.
     pub(crate) fn is_empty(&self) -> bool {
         self.start == self.end

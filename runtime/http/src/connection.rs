@@ -128,7 +128,7 @@ async fn read_head<S: Socket>(
     loop {
         match scanner.scan(input.unread(), link.limits) {
             Ok(Scan::Complete { start, end }) => {
-                let head = Head::parse(&mut input.unread_mut()[start..end], link.limits);
+                let head = Head::parse(&input.unread()[start..end], link.limits);
                 return Ok(head.map(|head| (head, start, end)));
             }
             Ok(Scan::Partial) => {}

@@ -1,17 +1,13 @@
 //! The head of a request: where it ends ([`Scanner`]), what it says ([`Head`]), and what is wrong
 //! with it (a [`StatusCode`]).
 //!
-//! edge-http parses the header fields. What it accepts and a server must not is refused here:
+//! httparse parses the header fields. What it accepts and a server must not is refused here:
 //! bare line feeds, two `Host`s, two lengths, a length that is not a number, and whatever else
 //! makes two readers of the same bytes see two different requests (RFC 9112, 11.2).
 
-use core::future::Future;
-use core::pin::pin;
-use core::task::{Context, Poll, Waker};
+use core::mem::MaybeUninit;
 
-use edge_http::io::Error as ParseError;
-use edge_http::{Method, RequestHeaders};
-use embedded_io_async::{ErrorType, Read};
+use edge_http::Method;
 
 use crate::{Limits, StatusCode};
 
@@ -186,45 +182,24 @@ pub(crate) struct Head {
 }
 
 impl Head {
-    /// Parses a complete head. `bytes` is mutable only because edge-http's parser wants it so.
-    pub(crate) fn parse(bytes: &mut [u8], limits: &Limits) -> Result<Self, StatusCode> {
-        let mut request = RequestHeaders::<MAX_FIELDS>::new();
-        parse_in_place(&mut request, bytes)?;
+    /// Parses a complete head.
+    pub(crate) fn parse(bytes: &[u8], limits: &Limits) -> Result<Self, StatusCode> {
+        let mut lines = [const { MaybeUninit::uninit() }; MAX_FIELDS];
+        let mut request = httparse::Request::new(&mut []);
+        match request.parse_with_uninit_headers(bytes, &mut lines) {
+            Ok(httparse::Status::Complete(_)) => {}
+            Err(httparse::Error::TooManyHeaders) => {
+                return Err(StatusCode::REQUEST_HEADER_FIELDS_TOO_LARGE);
+            }
+            Ok(httparse::Status::Partial) | Err(_) => return Err(StatusCode::BAD_REQUEST),
+        }
+        let method = request.method.and_then(Method::new);
+        let method = method.ok_or(StatusCode::BAD_REQUEST)?;
         let mut fields = Fields::default();
-        for (name, value) in request.headers.iter_raw() {
-            fields.note(name, value)?;
+        for field in request.headers.iter() {
+            fields.note(field.name, field.value)?;
         }
-        fields.conclude(request.method, request.http11, limits)
-    }
-}
-
-/// Runs edge-http's parser on a head that is already in the parser's own buffer.
-fn parse_in_place<'b, const N: usize>(
-    request: &mut RequestHeaders<'b, N>,
-    bytes: &'b mut [u8],
-) -> Result<(), StatusCode> {
-    let input = InPlace(bytes.len());
-    let receive = pin!(request.receive(bytes, input, false));
-    match receive.poll(&mut Context::from_waker(Waker::noop())) {
-        Poll::Ready(Ok(_)) => Ok(()),
-        Poll::Ready(Err(ParseError::TooManyHeaders)) => {
-            Err(StatusCode::REQUEST_HEADER_FIELDS_TOO_LARGE)
-        }
-        // Reading in place never waits.
-        Poll::Ready(Err(_)) | Poll::Pending => Err(StatusCode::BAD_REQUEST),
-    }
-}
-
-/// A reader whose bytes are where they are to be read to; once.
-struct InPlace(usize);
-
-impl ErrorType for InPlace {
-    type Error = core::convert::Infallible;
-}
-
-impl Read for InPlace {
-    async fn read(&mut self, _buffer: &mut [u8]) -> Result<usize, Self::Error> {
-        Ok(core::mem::take(&mut self.0))
+        fields.conclude(method, request.version == Some(1), limits)
     }
 }
 
