@@ -106,6 +106,7 @@ pub fn connect((id, signal): (InterruptId, Signal), handler: Handler) -> Result<
 
 /// Handles what is pending.
 pub fn dispatch() {
+    // The CPU's own register, where that of the controller is an access to a device.
     if !landfall_arch::interrupt_pending() {
         return;
     }
@@ -125,6 +126,7 @@ impl Interrupts {
         // An active interrupt is not signalled again, so that each is seen once; a line that its
         // device holds high is signalled anew after the end.
         while count < BATCH
+            && landfall_arch::interrupt_pending()
             && let Some(id) = self.controller.acknowledge()
         {
             if self.timer == Some(id) {

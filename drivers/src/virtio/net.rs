@@ -122,6 +122,8 @@ struct Shared<T> {
     slot: T,
     interrupt: &'static Interrupt,
     receive: Receive,
+    /// Where the queue stood when the device was last asked for an interrupt at the next frame.
+    asked: Option<(u16, u16)>,
     transmit: Transmit,
     has_status: bool,
     link: bool,
@@ -160,6 +162,7 @@ impl<T: Transport> VirtioNet<T> {
             slot,
             interrupt,
             receive,
+            asked: None,
             transmit,
             has_status: agreed.has(feature::STATUS),
             link: true,
@@ -230,12 +233,23 @@ impl<T: Transport> Shared<T> {
     }
 
     fn has_frame(&mut self, context: &Context<'_>) -> bool {
-        self.ready_or_listen(
+        if self.receive.next(&mut self.slot) {
+            return true;
+        }
+        self.interrupt.listen(context);
+        let position = self.receive.position();
+        if !self.interrupt.was_signalled() && position.is_some() && position == self.asked {
+            // It was asked already, and nothing has happened since: an access to its registers less.
+            return false;
+        }
+        let ready = self.ready_or_listen(
             context,
             |it| it.receive.next(&mut it.slot),
             |it| it.receive.ask_for_event(),
             |it| it.receive.look_again(&mut it.slot),
-        )
+        );
+        self.asked = self.receive.position().filter(|_| !ready);
+        ready
     }
 
     fn can_transmit(&mut self, context: &Context<'_>, ready: fn(&mut Self) -> bool) -> bool {

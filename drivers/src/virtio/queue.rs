@@ -172,6 +172,11 @@ impl<const SIZE: usize> Queue<SIZE> {
         self.rings.used.index.load(Ordering::Acquire) != self.next_used
     }
 
+    /// Returns how many buffers were lent and how many were taken back, both modulo 2^16.
+    pub(super) fn position(&self) -> (u16, u16) {
+        (self.next_available, self.next_used)
+    }
+
     /// Takes the next buffer back: its descriptor, and how many bytes the device wrote. Both are what the device says: the
     /// number may be of none.
     pub(super) fn pop(&mut self) -> Option<(u32, u32)> {

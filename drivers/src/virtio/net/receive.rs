@@ -84,6 +84,11 @@ impl Receive {
         self.queue.has_used()
     }
 
+    /// See [`Queue::position`]; `None` where the device has given back more.
+    pub(super) fn position(&self) -> Option<(u16, u16)> {
+        (!self.queue.has_used()).then(|| self.queue.position())
+    }
+
     /// Finds the next frame; returns whether there is one. The buffers of the last go back to the device.
     pub(super) fn next(&mut self, slot: &mut impl Transport) -> bool {
         while self.frame.is_none() {
