@@ -75,18 +75,20 @@ impl<D: SegmentationOffload> Runner<D> {
             if up {
                 inner.announce(device, cx);
             }
-            let more_in = inner.receive(device, cx, now);
+            let more_out = inner.send(device, cx, now);
+            if more_out {
+                cx.waker().wake_by_ref();
+            }
+            let received = inner.receive(device, cx, now);
             // What was received may have to be answered.
             #[cfg(feature = "ipv6")]
             let soonest = up.then(|| inner.ipv6_poll(device, cx, now)).flatten();
             #[cfg(not(feature = "ipv6"))]
             let soonest = None;
-            let more_out = inner.send(device, cx, now);
             inner.trim_pool(now);
             // The device wakes this task when it has a frame or room; the rest is for us to ask.
-            if more_in || more_out {
-                cx.waker().wake_by_ref();
-            } else if let Some(at) = soonest.into_iter().chain(inner.next_timer(now)).min() {
+            let rests = !received && !more_out;
+            if rests && let Some(at) = soonest.into_iter().chain(inner.next_timer(now)).min() {
                 if at <= now {
                     cx.waker().wake_by_ref();
                 } else {
@@ -164,12 +166,18 @@ impl Inner {
         first.into_iter().chain(others).min()
     }
 
-    /// Takes a batch of frames from the device. Returns whether there may be more.
+    /// Takes a batch of frames from the device. Returns whether there were some; this task is woken then.
+    ///
+    /// It sends when it runs again, after the apps: an acknowledgement goes with what they answer, and no timer has to be
+    /// set for it. Those that are woken last run first, so this task is woken before them.
     fn receive<D: Driver>(&mut self, device: &mut D, cx: &mut Context<'_>, now: Instant) -> bool {
-        for _ in 0..FRAMES_IN {
+        for number in 0..FRAMES_IN {
             let Some((frame, reply)) = device.receive(cx) else {
-                return false;
+                return number > 0;
             };
+            if number == 0 {
+                cx.waker().wake_by_ref();
+            }
             frame.consume(|frame| self.receive_frame(frame, reply, now));
         }
         true
