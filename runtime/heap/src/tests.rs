@@ -96,3 +96,64 @@ fn an_empty_or_full_heap_says_so() {
             .is_none()
     );
 }
+
+/// Connections that come and go, each with memory of the sizes that one has: its own state, a task, buffers now and then,
+/// and pages for bytes on their way. Returns the nanoseconds of an operation in each tenth.
+fn churn(connections: usize) -> [f64; 10] {
+    /// At a time, at most.
+    const PLACES: usize = 8000;
+    const SIZES: [usize; 8] = [48, 700, 2500, 160, 1024, 1024, 4096, 4096];
+    let mut heap = heap(64 << 20);
+    let (used, mut random) = (heap.used(), 3);
+    let mut places: Vec<Vec<(NonNull<u8>, Layout)>> = std::vec![Vec::new(); PLACES];
+    let give_back = |heap: &mut Heap, pieces: &mut Vec<(NonNull<u8>, Layout)>| {
+        for (memory, layout) in pieces.drain(..) {
+            // SAFETY: Lent by the heap with this layout, and given back once.
+            unsafe { heap.deallocate(memory, layout) };
+        }
+    };
+    let tenths = core::array::from_fn(|_| {
+        let (begin, mut operations) = (std::time::Instant::now(), 0);
+        for _ in 0..connections / 10 {
+            // Most live shortly, some long.
+            let busy = next(&mut random) % 8 != 0;
+            let place = next(&mut random) % if busy { PLACES / 16 } else { PLACES };
+            operations += 2 * places[place].len();
+            give_back(&mut heap, &mut places[place]);
+            let count = 3 + next(&mut random) % 6;
+            for &size in SIZES.iter().take(count) {
+                // A few have large buffers.
+                let large = next(&mut random) % 1000 == 0;
+                let size = if large { 20_000 + size } else { size };
+                let layout = Layout::from_size_align(size, 8).unwrap();
+                let memory = heap.allocate(layout);
+                places[place].extend(memory.map(|memory| (memory, layout)));
+            }
+        }
+        begin.elapsed().as_nanos() as f64 / operations.max(1) as f64
+    });
+    let lent = places.iter().flatten().map(|it| it.1.size());
+    let (lent, taken) = (lent.sum::<usize>(), heap.used() - used);
+    assert!(taken * 2 < lent * 3, "{taken} bytes for {lent}");
+    for pieces in &mut places {
+        give_back(&mut heap, pieces);
+    }
+    // Headers of the pages that are kept.
+    assert!(heap.used() <= used + super::SIZES.len() * PAGE / 8);
+    let large = Layout::from_size_align(32 << 20, 8).unwrap();
+    assert!(heap.allocate(large).is_some(), "it is one piece again");
+    tenths
+}
+
+#[test]
+fn churn_leaves_no_holes() {
+    churn(if cfg!(miri) { 100 } else { 50_000 });
+}
+
+/// An hour of 2,000 connections a second.
+#[test]
+#[ignore = "measures: cargo test --release -p landfall-heap -- --ignored --nocapture"]
+fn an_hour_of_churn() {
+    let tenths = churn(3600 * 2000);
+    std::println!("nanoseconds of an operation, by tenths of an hour: {tenths:.0?}");
+}
