@@ -73,11 +73,16 @@ impl Scanner {
 
     /// Goes on to the end of a line; returns whether it is there.
     fn scan_line(&mut self, bytes: &[u8]) -> Result<bool, StatusCode> {
-        while let Some(&byte) = bytes.get(self.at) {
-            self.at += 1;
-            if byte >= b' ' && byte != 0x7f && !self.after_cr {
-                continue;
+        loop {
+            if !self.after_cr {
+                let rest = bytes.get(self.at..).unwrap_or_default();
+                let visible = rest.iter().position(|&byte| byte < b' ' || byte == 0x7f);
+                self.at += visible.unwrap_or(rest.len());
             }
+            let Some(&byte) = bytes.get(self.at) else {
+                return Ok(false);
+            };
+            self.at += 1;
             match (self.after_cr, byte) {
                 (false, b'\r') => self.after_cr = true,
                 (false, b'\t') => {}
@@ -89,7 +94,6 @@ impl Scanner {
                 _ => return Err(StatusCode::BAD_REQUEST),
             }
         }
-        Ok(false)
     }
 
     /// Takes the line that ends at `self.at`; returns whether it is the one that ends the head.
