@@ -14,6 +14,7 @@
 //! | `feature-ipv6-csum-offload` | both | 1 from us: the same for TCP over IPv6; sent without where the backend has it, too |
 //! | `feature-gso-tcpv4`, `feature-gso-tcpv6` | both | 1 where there is memory for it: TCP's segments come together in large frames, and go so where the backend has it, the checksum offload of that IP, and scatter-gather |
 //! | `multi-queue-num-queues` | frontend | not written: one queue, for one virtual CPU |
+//! | `feature-ctrl-ring` | backend | not used: it is how a backend could be told of pages to keep mapped (`XEN_NETIF_CTRL_TYPE_ADD_GREF_MAPPING`), and Linux' netback takes only hashing from it; our grants last as long as the connection all the same |
 //! | `feature-multicast-control` | backend | not used: the stack drops what it does not want |
 //! | `carrier` | backend | the link is down when it is 0 |
 //! | `state` | both | see [`crate::xenbus::State`] |
