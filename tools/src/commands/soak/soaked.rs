@@ -69,7 +69,10 @@ pub(super) fn prepare(
     let board = workspace.board(&arguments.board)?;
     let cpu = board.cpu();
     if board.loader == Some(Loader::Card) {
-        bail!("soak does not know board {}", board.name);
+        bail!(
+            "soak cannot start board {}, whose images go onto a card",
+            board.name
+        );
     }
     ensure!(
         !arguments.tap || cpu.is_none(),
