@@ -52,6 +52,10 @@ pub trait Platform: Sync {
     /// Has a crash (a panic or CPU exception) print what `report` gives, after its own words.
     fn set_crash_report(&self, _report: CrashReport) {}
 
+    /// Hands to `gauge` what this board alone counts, for the metrics page: the name, the help text and the
+    /// number of each.
+    fn gauges(&self, _gauge: &mut dyn FnMut(&str, &str, u64)) {}
+
     /// Ends the process or stops the machine.
     fn exit(&self, code: ExitCode) -> !;
 }

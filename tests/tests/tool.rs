@@ -151,7 +151,7 @@ fn a_broken_file_is_not_booted() {
 #[test]
 fn wrong_options_are_explained() {
     let Some(lab) = Lab::open() else { return };
-    let cases: [(&[&str], &str); 16] = [
+    let cases: [(&[&str], &str); 19] = [
         (&["run", "hello", "--memory", "64M"], "--board virt"),
         (
             &["run", "hello", "--board", "virt", "--memory", "lots"],
@@ -189,6 +189,12 @@ fn wrong_options_are_explained() {
         (
             &["trace", "hello", "--board", "unix", "--output", "a.pcap"],
             "add --tap NAME",
+        ),
+        (&["soak", "--board", "sunxi"], "go onto a card"),
+        (&["soak", "--tap"], "--tap is for board unix"),
+        (
+            &["soak", "--board", "unix", "--memory", "16M"],
+            "--memory is for machines",
         ),
         (&["rum", "hello"], "run"),
         (&["run"], "<APP>"),

@@ -99,6 +99,11 @@ impl Guest {
         })
     }
 
+    /// Its process.
+    pub(crate) fn process(&self) -> u32 {
+        self.guard.id()
+    }
+
     /// Shows the console until the guest ends or the user stops it. The guest must have answered
     /// `deadline` after its start; then `announce` is told the URL.
     pub(crate) fn serve(

@@ -15,6 +15,9 @@ use crate::setup::programs;
 
 /// The tap inside the namespace.
 pub(crate) const TAP: &str = "tap0";
+/// Taps inside the namespace between which a bridge is, where [`Namespace::add_bridge`] has made them.
+pub(crate) const BRIDGED_TAPS: [&str; 2] = ["tap1", "tap2"];
+const BRIDGE: &str = "bridge0";
 /// The boot arguments that give the guest its place in the network.
 pub(crate) const GUEST_ARGUMENTS: [&str; 2] = ["ip=10.77.0.2/24", "gateway=10.77.0.1"];
 /// The guest's address.
@@ -55,6 +58,20 @@ impl Namespace {
         namespace.ip(&["link", "set", TAP, "up"])?;
         namespace.know(GUEST_MAC)?;
         Ok(namespace)
+    }
+
+    /// Makes two more taps, and a bridge between them: what one process sends on one of them, the process on the other
+    /// receives.
+    pub(crate) fn add_bridge(&self) -> Result<()> {
+        let words = "type bridge forward_delay 0 stp_state 0";
+        let words: Vec<&str> = words.split(' ').collect();
+        self.ip(&[&["link", "add", BRIDGE][..], &words].concat())?;
+        self.ip(&["link", "set", BRIDGE, "up"])?;
+        for tap in BRIDGED_TAPS {
+            self.ip(&["tuntap", "add", "dev", tap, "mode", "tap"])?;
+            self.ip(&["link", "set", tap, "master", BRIDGE, "up"])?;
+        }
+        Ok(())
     }
 
     /// Says which hardware address the guest has.

@@ -105,6 +105,11 @@ impl ChildGuard {
         &mut self.child
     }
 
+    /// The child's process.
+    pub(crate) fn id(&self) -> u32 {
+        self.child.id()
+    }
+
     /// Returns the exit status when the child has ended.
     pub(crate) fn try_wait(&mut self) -> Result<Option<ExitStatus>> {
         Ok(self.child.try_wait()?)

@@ -34,7 +34,11 @@ pub(crate) struct Running {
 impl Running {
     /// Starts a server in a new namespace and waits until it listens.
     pub(crate) fn start(server: &dyn Server) -> Result<Self> {
-        let namespace = Namespace::new()?;
+        Self::start_in(Namespace::new()?, server)
+    }
+
+    /// The same in a namespace that is there.
+    pub(crate) fn start_in(namespace: Namespace, server: &dyn Server) -> Result<Self> {
         let mut running = Self {
             guest: Guest::start(&mut server.command(&namespace)?, Console::default(), true)?,
             namespace,
@@ -51,6 +55,11 @@ impl Running {
             }
         }
         Ok(running)
+    }
+
+    /// The server's process.
+    pub(crate) fn process(&self) -> u32 {
+        self.guest.process()
     }
 
     /// The server's host, for clients in its namespace.

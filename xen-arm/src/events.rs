@@ -126,6 +126,11 @@ impl EventChannels {
         self.take(port, Closing::Never)
     }
 
+    /// Returns how many ports are in use, for tests and status pages.
+    pub fn used(&self) -> usize {
+        self.with(|inner| inner.ports.iter().flatten().count())
+    }
+
     fn take(&self, port: u32, closing: Closing) -> Result<EventChannel, EventError> {
         self.with(|inner| inner.open(port))?;
         Ok(EventChannel {
@@ -325,7 +330,9 @@ mod tests {
         }
         let channel = channels.adopt(4095).unwrap();
         assert_eq!(channels.adopt(4095).unwrap_err(), EventError::Taken(4095));
+        assert_eq!(channels.used(), 1);
         drop(channel);
+        assert_eq!(channels.used(), 0);
         raise(&xen, 4095);
         channels.dispatch();
         assert!(channels.adopt(4095).unwrap().take_event());

@@ -157,6 +157,10 @@ impl Platform for XenVm {
         crash::set_report(report);
     }
 
+    fn gauges(&self, gauge: &mut dyn FnMut(&str, &str, u64)) {
+        xen::gauges(gauge);
+    }
+
     fn exit(&self, code: ExitCode) -> ! {
         power::stop(code as u8)
     }

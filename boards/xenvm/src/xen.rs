@@ -63,6 +63,9 @@ impl fmt::Display for Error {
 /// All event channels, for the interrupt.
 static CHANNELS: Mutex<RefCell<Option<EventChannels>>> = Mutex::new(RefCell::new(None));
 
+/// The grant table, for the metrics page.
+static GRANTS: Mutex<RefCell<Option<GrantTable>>> = Mutex::new(RefCell::new(None));
+
 /// Sets everything up, by what the device tree's `node` says.
 pub(crate) fn init(node: machine::Xen, map: &mut mmu::Map) -> Result<Xen, Error> {
     announce();
@@ -80,6 +83,7 @@ pub(crate) fn init(node: machine::Xen, map: &mut mmu::Map) -> Result<Xen, Error>
     // SAFETY: 1. The device tree sets the region aside for this; it was mapped now, which fails for
     // what is mapped already.
     let grants = unsafe { GrantTable::new(grants) }.map_err(Error::Grants)?;
+    critical_section::with(|cs| GRANTS.borrow_ref_mut(cs).replace(grants.clone()));
     boot_log!("connecting to xenstore");
     let frame = hypercall::parameter(Parameter::StoreFrame).unwrap_or(0);
     let page = Frame(frame).address()..Frame(frame.saturating_add(1)).address();
@@ -112,6 +116,25 @@ fn dispatch() {
         channels.dispatch();
     }
     console::pump();
+}
+
+/// Says how many there are of what Xen has but so many of.
+pub(crate) fn gauges(gauge: &mut dyn FnMut(&str, &str, u64)) {
+    if let Some(grants) = critical_section::with(|cs| GRANTS.borrow_ref(cs).clone()) {
+        let usage = grants.usage();
+        gauge(
+            "landfall_grants_used",
+            "Grant references in use, those among them that the other domain has yet to let go of.",
+            u64::from(usage.granted) + u64::from(usage.lingering),
+        );
+    }
+    if let Some(channels) = critical_section::with(|cs| CHANNELS.borrow_ref(cs).clone()) {
+        gauge(
+            "landfall_event_channels_used",
+            "Event channels in use.",
+            channels.used() as u64,
+        );
+    }
 }
 
 impl Xen {

@@ -36,6 +36,8 @@ pub(super) fn write(system: &System, text: &mut Text) {
         text.gauge("landfall_heap_used_bytes", "Heap in use.", heap.used);
         text.gauge("landfall_heap_free_bytes", "Heap not in use.", heap.free);
     }
+    let platform = system.platform();
+    platform.gauges(&mut |name, help, number| text.gauge(name, help, number));
     let name = "landfall_wakeups_total";
     text.family(name, "Times that tasks became runnable.", Kind::Counter);
     text.sample(name, "", executor::wakeups());

@@ -109,11 +109,14 @@ pub(super) async fn accept(
     listener: &TcpAcceptor,
     end: &shutdown::Request,
 ) -> Result<(SocketAddr, TcpSocket), Error> {
-    let accepted = match select(end.heard(), pin!(listener.accept())).await {
-        Either::Left(_) => return Err(landfall_net::Error::ShuttingDown.into()),
-        Either::Right((accepted, _)) => accepted,
+    let (remote, socket) = loop {
+        match select(end.heard(), pin!(listener.accept())).await {
+            Either::Left(_) => return Err(landfall_net::Error::ShuttingDown.into()),
+            // The peer has reset it before its turn came. To the app it would mean that there are no more.
+            Either::Right((Err(cause), _)) if cause.kind() == io::ErrorKind::NotConnected => {}
+            Either::Right((accepted, _)) => break accepted?,
+        }
     };
-    let (remote, socket) = accepted?;
     send_at_once(&socket)?;
     Ok((canonical(remote), socket))
 }

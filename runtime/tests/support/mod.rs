@@ -66,6 +66,10 @@ impl Platform for Machine {
         console.push_str(text);
     }
 
+    fn gauges(&self, gauge: &mut dyn FnMut(&str, &str, u64)) {
+        gauge("landfall_plugs_used", "What this board alone has.", 7);
+    }
+
     fn exit(&self, code: ExitCode) -> ! {
         // Without the message of a panic: this is how a scenario ends.
         panic::resume_unwind(Box::new(code))

@@ -1,8 +1,7 @@
 //! `cargo landfall run` on boards that Xen starts: a guest of the Xen lab, created, heard and reached.
 
-use std::os::unix::process::CommandExt;
 use std::path::Path;
-use std::process::{Command, ExitCode, Stdio};
+use std::process::{Command, ExitCode};
 
 use anyhow::{Error, Result, bail, ensure};
 
@@ -224,13 +223,7 @@ impl Session {
     }
 
     fn destroy(&self) {
-        // A process of its own: this one may have been told to stop, and waits for nothing then.
-        let _ended = Command::new("/proc/self/exe")
-            .args(self.lab(&["xl", "destroy", &self.guest]))
-            .stdin(Stdio::null())
-            .stderr(Stdio::null())
-            .process_group(0)
-            .status();
+        self.stay.lab().destroy(&self.guest);
         let _gone = self.stay.lab().unforward(self.port);
     }
 }

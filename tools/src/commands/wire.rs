@@ -1,15 +1,18 @@
 //! `cargo landfall wire …` (hidden): a network cable that loses, repeats, delays and corrupts frames.
 //!
-//! `soak` runs it inside its network namespace, between a tap and QEMU's UDP socket, on which each frame is a datagram. What it
-//! does to frames it reads from its standard input, one JSON object a line; at the end of that it prints what it did, as
+//! `soak` runs it inside its network namespace, between a tap and another one, or QEMU's UDP socket, on which each frame is a
+//! datagram. What it does to frames it reads from its standard input, one JSON object a line; at the end of that it prints what it did, as
 //! JSON. The same seed and the same frames give the same faults.
 
 use std::cmp::Reverse;
 use std::collections::BinaryHeap;
+use std::fmt;
 use std::io::{BufRead, ErrorKind};
 use std::net::{Ipv4Addr, UdpSocket};
-use std::os::fd::AsFd;
+use std::num::ParseIntError;
+use std::os::fd::{AsFd, BorrowedFd};
 use std::process::ExitCode;
+use std::str::FromStr;
 use std::sync::mpsc::{Receiver, TryRecvError, channel};
 use std::time::{Duration, Instant};
 
@@ -25,18 +28,45 @@ const TICK: Duration = Duration::from_millis(50);
 /// Frames taken from one end before it is the turn of the other.
 const BURST: usize = 64;
 
-/// Joins a tap to a QEMU whose network is a UDP socket
+/// Joins a tap to another one, or to a QEMU whose network is a UDP socket
 #[derive(Debug, clap::Args)]
 pub(crate) struct Arguments {
     /// The tap
     tap: String,
-    /// The port on which this end is
-    own: u16,
-    /// The port on which QEMU is
-    other: u16,
+    /// The other end: a tap, or OWN:QEMUS, UDP ports of 127.0.0.1
+    guest: Far,
     /// What the faults are drawn from
     #[arg(long, default_value_t = 1)]
     seed: u64,
+}
+
+/// The end at which the guest is.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub(crate) enum Far {
+    /// A tap.
+    Tap(String),
+    /// The port on which this end is, and QEMU's.
+    Ports(u16, u16),
+}
+
+impl FromStr for Far {
+    type Err = ParseIntError;
+
+    fn from_str(text: &str) -> Result<Self, ParseIntError> {
+        match text.split_once(':') {
+            Some((own, other)) => Ok(Self::Ports(own.parse()?, other.parse()?)),
+            None => Ok(Self::Tap(text.to_owned())),
+        }
+    }
+}
+
+impl fmt::Display for Far {
+    fn fmt(&self, formatter: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::Tap(name) => formatter.write_str(name),
+            Self::Ports(own, other) => write!(formatter, "{own}:{other}"),
+        }
+    }
 }
 
 /// What happens to frames, each per mille.
@@ -74,19 +104,12 @@ enum To {
 
 /// Carries frames until the standard input ends.
 pub(crate) fn run(arguments: &Arguments) -> Result<ExitCode> {
-    let device = DeviceBuilder::new()
-        .name(&arguments.tap)
-        .layer(Layer::L2)
-        .inherit_enable_state()
-        .build_sync()
-        .with_context(|| format!("cannot open tap {}", arguments.tap))?;
-    device.set_nonblocking(true)?;
-    let socket = UdpSocket::bind((Ipv4Addr::LOCALHOST, arguments.own))?;
-    socket.set_nonblocking(true)?;
     let mut wire = Wire {
-        device,
-        socket,
-        other: arguments.other,
+        tap: End::tap(&arguments.tap)?,
+        guest: match &arguments.guest {
+            Far::Tap(name) => End::tap(name)?,
+            Far::Ports(own, other) => End::ports(*own, *other)?,
+        },
         cable: Cable::new(arguments.seed),
     };
     let orders = orders();
@@ -117,10 +140,58 @@ fn orders() -> Receiver<Faults> {
     orders
 }
 
+/// Where frames come from and go to, without waiting.
+enum End {
+    Tap(SyncDevice),
+    /// And the port to which they go.
+    Socket(UdpSocket, u16),
+}
+
+impl End {
+    fn tap(name: &str) -> Result<Self> {
+        let device = DeviceBuilder::new()
+            .name(name)
+            .layer(Layer::L2)
+            .inherit_enable_state()
+            .build_sync()
+            .with_context(|| format!("cannot open tap {name}"))?;
+        device.set_nonblocking(true)?;
+        Ok(Self::Tap(device))
+    }
+
+    fn ports(own: u16, other: u16) -> Result<Self> {
+        let socket = UdpSocket::bind((Ipv4Addr::LOCALHOST, own))?;
+        socket.set_nonblocking(true)?;
+        Ok(Self::Socket(socket, other))
+    }
+
+    fn receive(&self, frame: &mut [u8]) -> std::io::Result<usize> {
+        match self {
+            Self::Tap(device) => device.recv(frame),
+            Self::Socket(socket, _) => socket.recv(frame),
+        }
+    }
+
+    fn send(&self, frame: &[u8]) -> std::io::Result<usize> {
+        match self {
+            Self::Tap(device) => device.send(frame),
+            Self::Socket(socket, port) => socket.send_to(frame, (Ipv4Addr::LOCALHOST, *port)),
+        }
+    }
+}
+
+impl AsFd for End {
+    fn as_fd(&self) -> BorrowedFd<'_> {
+        match self {
+            Self::Tap(device) => device.as_fd(),
+            Self::Socket(socket, _) => socket.as_fd(),
+        }
+    }
+}
+
 struct Wire {
-    device: SyncDevice,
-    socket: UdpSocket,
-    other: u16,
+    tap: End,
+    guest: End,
     cable: Cable,
 }
 
@@ -130,7 +201,7 @@ impl Wire {
         let time = self.cable.next().map_or(TICK, |at| {
             at.saturating_duration_since(Instant::now()).min(TICK)
         });
-        let ends = [self.device.as_fd(), self.socket.as_fd()];
+        let ends = [self.tap.as_fd(), self.guest.as_fd()];
         let mut ends = ends.map(|end| PollFd::from_borrowed_fd(end, PollFlags::IN));
         let time = Timespec::try_from(time)?;
         match poll(&mut ends, Some(&time)) {
@@ -141,25 +212,19 @@ impl Wire {
 
     fn carry(&mut self) -> Result<()> {
         let mut frame = vec![0; LONGEST];
-        for _ in 0..BURST {
-            let Some(length) = taken(self.device.recv(&mut frame))? else {
-                break;
-            };
-            self.cable.take(To::Guest, &frame[..length], Instant::now());
-        }
-        for _ in 0..BURST {
-            let Some(length) = taken(self.socket.recv(&mut frame))? else {
-                break;
-            };
-            self.cable.take(To::Tap, &frame[..length], Instant::now());
+        for (end, to) in [(&self.tap, To::Guest), (&self.guest, To::Tap)] {
+            for _ in 0..BURST {
+                let Some(length) = taken(end.receive(&mut frame))? else {
+                    break;
+                };
+                self.cable.take(to, &frame[..length], Instant::now());
+            }
         }
         while let Some((to, frame)) = self.cable.give(Instant::now()) {
-            // An end that takes nothing at the moment loses it, as a full switch does; QEMU may not be there yet.
+            // An end that takes nothing at the moment loses it, as a full switch does; the guest may not be there yet.
             let _lost = match to {
-                To::Tap => self.device.send(&frame),
-                To::Guest => self
-                    .socket
-                    .send_to(&frame, (Ipv4Addr::LOCALHOST, self.other)),
+                To::Tap => self.tap.send(&frame),
+                To::Guest => self.guest.send(&frame),
             };
         }
         Ok(())
@@ -319,6 +384,18 @@ mod tests {
                 .any(|(at, byte)| !(12..14).contains(&at) && *byte != frame[0])
         });
         assert!(wrong.count() > 0);
+    }
+
+    #[test]
+    fn the_far_end_reads_as_it_is_written() {
+        for (text, end) in [
+            ("tap1", Far::Tap("tap1".to_owned())),
+            ("7001:7002", Far::Ports(7001, 7002)),
+        ] {
+            assert_eq!(text.parse(), Ok(end.clone()));
+            assert_eq!(end.to_string(), text);
+        }
+        assert!("7001:70002".parse::<Far>().is_err());
     }
 
     #[test]

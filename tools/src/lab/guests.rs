@@ -3,7 +3,9 @@
 use std::fs::File;
 use std::io::Read;
 use std::net::SocketAddrV4;
+use std::os::unix::process::CommandExt;
 use std::path::{Path, PathBuf};
+use std::process::{Command, Stdio};
 use std::time::{Duration, Instant};
 
 use anyhow::{Context, Result, bail, ensure};
@@ -133,6 +135,18 @@ impl Lab {
         self.agent()
             .output(&script(&["xl", "unpause", guest]))
             .map(drop)
+    }
+
+    /// Destroys a guest, if it is still there.
+    pub(crate) fn destroy(&self, guest: &str) {
+        // A process of its own: this one may have been told to stop, and waits for nothing then.
+        let host = self.record.architecture.platform().debian;
+        let _ended = Command::new("/proc/self/exe")
+            .args(["lab", "xen", "--arch", host, "xl", "destroy", guest])
+            .stdin(Stdio::null())
+            .stderr(Stdio::null())
+            .process_group(0)
+            .status();
     }
 
     fn create_with(&self, configuration: &Configuration, command: &[&str]) -> Result<()> {
