@@ -3,7 +3,9 @@
 use std::fs::File;
 use std::io::Read;
 use std::net::SocketAddrV4;
+use std::os::unix::process::CommandExt;
 use std::path::{Path, PathBuf};
+use std::process::{Command, Stdio};
 use std::time::{Duration, Instant};
 
 use anyhow::{Context, Result, bail, ensure};
@@ -133,6 +135,25 @@ impl Lab {
         self.agent()
             .output(&script(&["xl", "unpause", guest]))
             .map(drop)
+    }
+
+    /// Ends a guest, if it is there.
+    pub(crate) fn destroy(&self, guest: &str) {
+        // A process of its own: this one may have been told to stop, and waits for nothing then.
+        let _ended = Command::new("/proc/self/exe")
+            .args(self.record.architecture.lab(&["xl", "destroy", guest]))
+            .stdin(Stdio::null())
+            .stderr(Stdio::null())
+            .process_group(0)
+            .status();
+    }
+
+    /// A command that shows a guest's console and ends with the guest.
+    pub(crate) fn console(&self, guest: &str) -> Command {
+        let mut command = process::supervised("/proc/self/exe");
+        let words = ["logs", "--until-end", guest];
+        command.args(self.record.architecture.lab(&words));
+        command
     }
 
     fn create_with(&self, configuration: &Configuration, command: &[&str]) -> Result<()> {
