@@ -17,6 +17,7 @@ mod report;
 mod scenarios;
 mod size;
 mod subject;
+mod systems;
 mod table;
 mod xen;
 
