@@ -218,7 +218,7 @@ pub(super) fn iperf3_command(
     direction: Direction,
     streams: u32,
 ) -> Result<Command> {
-    let mut command = server.command(programs::IPERF3.get()?)?;
+    let mut command = server.iperf3()?;
     command.args(["--json", "--client", server.host(), "--parallel"]);
     command.arg(streams.to_string()).args(direction.option());
     Ok(command)
