@@ -4,11 +4,14 @@
 //! guest gets a permanent neighbour entry: waiting for ARP would round the measured times to seconds.
 
 use std::ffi::OsStr;
+use std::fs::File;
+use std::os::fd::AsFd;
 use std::path::Path;
 use std::process::Command;
 use std::sync::atomic::{AtomicU32, Ordering};
 
 use anyhow::{Context, Result, ensure};
+use rustix::thread::{LinkNameSpaceType, move_into_link_name_space};
 
 use crate::process;
 use crate::setup::programs;
@@ -40,8 +43,15 @@ impl Namespace {
         (!Path::new("/dev/net/tun").exists()).then_some("needs /dev/net/tun (modprobe tun)")
     }
 
-    /// Makes the namespace and its tap.
+    /// Makes the namespace and its tap, for a guest at [`GUEST`].
     pub(crate) fn new() -> Result<Self> {
+        let namespace = Self::with_address(HOST)?;
+        namespace.know(GUEST, GUEST_MAC)?;
+        Ok(namespace)
+    }
+
+    /// Makes the namespace and its tap, on which this machine has `address`, as in 10.77.0.1/24.
+    pub(crate) fn with_address(address: &str) -> Result<Self> {
         if let Some(obstacle) = Self::obstacle() {
             anyhow::bail!("{obstacle}");
         }
@@ -54,9 +64,8 @@ impl Namespace {
         let namespace = Self { name };
         namespace.ip(&["link", "set", "lo", "up"])?;
         namespace.ip(&["tuntap", "add", "dev", TAP, "mode", "tap"])?;
-        namespace.ip(&["address", "add", HOST, "dev", TAP])?;
+        namespace.ip(&["address", "add", address, "dev", TAP])?;
         namespace.ip(&["link", "set", TAP, "up"])?;
-        namespace.know(GUEST_MAC)?;
         Ok(namespace)
     }
 
@@ -74,12 +83,12 @@ impl Namespace {
         Ok(())
     }
 
-    /// Says which hardware address the guest has.
-    pub(crate) fn know(&self, mac: &str) -> Result<()> {
+    /// Says which hardware address the guest at `address` has.
+    pub(crate) fn know(&self, address: &str, mac: &str) -> Result<()> {
         self.ip(&[
             "neighbour",
             "replace",
-            GUEST,
+            address,
             "lladdr",
             mac,
             "dev",
@@ -102,6 +111,22 @@ impl Namespace {
         let mut command = process::supervised(programs::IP.get()?);
         command.args(["netns", "exec", &self.name]).arg(program);
         Ok(command)
+    }
+
+    /// Runs `work` in a thread of this process that is inside.
+    pub(crate) fn inside<T: Send>(&self, work: impl FnOnce() -> Result<T> + Send) -> Result<T> {
+        // Where `ip netns` puts them.
+        let path = Path::new("/run/netns").join(&self.name);
+        let file = File::open(&path).with_context(|| format!("cannot open {}", path.display()))?;
+        let thread = || {
+            move_into_link_name_space(file.as_fd(), Some(LinkNameSpaceType::Network))
+                .context("cannot enter the network namespace")?;
+            work()
+        };
+        std::thread::scope(|scope| match scope.spawn(thread).join() {
+            Ok(result) => result,
+            Err(panic) => std::panic::resume_unwind(panic),
+        })
     }
 
     /// A command that runs this tool's own hidden subcommand inside.

@@ -1,48 +1,70 @@
 //! A system under load: a guest or a process in a network namespace of its own, and clients beside it.
 
-use std::process::Command;
+use std::process::{Command, Stdio};
+use std::rc::Rc;
 use std::time::{Duration, Instant};
 
 use anyhow::{Result, bail};
 
 use crate::console::Console;
 use crate::guest::Guest;
+use crate::lab::platform::Architecture;
 use crate::network::Namespace;
 use crate::process::{self, ChildGuard};
 use crate::qemu::GUEST_PORT;
+use crate::setup::programs;
 
 /// How often a client that runs is looked at.
 const TICK: Duration = Duration::from_millis(20);
 
 /// What serves in a namespace.
 pub(crate) trait Server {
-    /// The command that starts it there.
+    /// The namespace: a new one, or one that it shares with others.
+    fn namespace(&self) -> Result<Rc<Namespace>> {
+        Namespace::new().map(Rc::new)
+    }
+    /// The command that starts it there. What it prints is the server's console, and it ends with the server.
     fn command(&self, namespace: &Namespace) -> Result<Command>;
     /// Where clients in the namespace find it.
     fn host(&self) -> &str;
     /// How long it may take to serve.
     fn deadline(&self) -> Duration;
+    /// Where its client for bulk TCP runs.
+    fn bulk_client(&self) -> BulkClient {
+        BulkClient::InNamespace
+    }
+}
+
+/// Where iperf3's client runs.
+#[derive(Clone, Copy, Debug)]
+pub(crate) enum BulkClient {
+    /// Beside all other clients.
+    InNamespace,
+    /// In dom0 of the Xen lab of an architecture, on a bridge with the guest.
+    InDom0(Architecture),
 }
 
 /// A server that runs. It is ended before its namespace is removed.
 pub(crate) struct Running {
     guest: Guest,
-    namespace: Namespace,
+    namespace: Rc<Namespace>,
     host: String,
+    bulk_client: BulkClient,
 }
 
 impl Running {
-    /// Starts a server in a new namespace and waits until it listens.
+    /// Starts a server in its namespace and waits until it listens.
     pub(crate) fn start(server: &dyn Server) -> Result<Self> {
-        Self::start_in(Namespace::new()?, server)
+        Self::start_in(server.namespace()?, server)
     }
 
     /// The same in a namespace that is there.
-    pub(crate) fn start_in(namespace: Namespace, server: &dyn Server) -> Result<Self> {
+    pub(crate) fn start_in(namespace: Rc<Namespace>, server: &dyn Server) -> Result<Self> {
         let mut running = Self {
             guest: Guest::start(&mut server.command(&namespace)?, Console::default(), true)?,
             namespace,
             host: server.host().to_owned(),
+            bulk_client: server.bulk_client(),
         };
         let deadline = Instant::now() + server.deadline();
         while running.guest.console.url().is_none() {
@@ -77,11 +99,24 @@ impl Running {
         self.namespace.command(program)
     }
 
+    /// The command of iperf3, without its words.
+    pub(crate) fn iperf3(&self) -> Result<Command> {
+        match self.bulk_client {
+            BulkClient::InNamespace => self.command(programs::IPERF3.get()?),
+            BulkClient::InDom0(architecture) => {
+                let mut command = process::supervised("/proc/self/exe");
+                command.args(architecture.lab(&["shell", "iperf3"]));
+                Ok(command)
+            }
+        }
+    }
+
     /// Runs a client while the server lives on; returns what the client prints on standard output, whatever its exit
     /// code is.
     pub(crate) fn client(&mut self, mut command: Command) -> Result<String> {
         let output = tempfile::NamedTempFile::new()?;
-        let mut guard = ChildGuard::spawn(command.stdout(output.reopen()?))?;
+        command.stdin(Stdio::null()).stdout(output.reopen()?);
+        let mut guard = ChildGuard::spawn(&mut command)?;
         while guard.try_wait()?.is_none() {
             self.look()?;
         }

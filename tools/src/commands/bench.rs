@@ -17,6 +17,7 @@ mod report;
 mod scenarios;
 mod size;
 mod subject;
+mod systems;
 mod table;
 mod xen;
 
@@ -34,12 +35,12 @@ const BULK: &str = "iperf3";
 /// Measures images: size, memory, start, idling, load
 ///
 /// Prints a table in Markdown on standard output and what it is doing on standard error. Beside the apps stand
-/// Linux guests of the same machine or Xen, and a column with the ratio to them. On boards virt and virt-armv7 the load
-/// needs root: it runs over taps in network namespaces, which this command makes and removes. There all systems are up
-/// at once and loaded in turns, for some rounds; the table has the median and the spread. On boards xenvm and
-/// cubieboard2 everything happens in the Xen lab, one guest after the other. On board sunxi the time from power-on is
-/// measured, through U-Boot, and load over a tap. On board unix only the load is measured, of a process on this
-/// machine's sockets and of one on a tap.
+/// Linux guests of the same machine or Xen, and a column with the ratio to them: one with busybox for size, memory and
+/// start, one with nginx for load. The load needs root: it runs over taps in network namespaces, which this command
+/// makes and removes. All systems are up at once and loaded in turns, for some rounds; the table has the median and the
+/// spread. On boards xenvm and cubieboard2 they are guests in the Xen lab. On board sunxi the time from power-on is
+/// measured, through U-Boot, and no Linux stands beside it. On board unix only the load is measured, of a process on
+/// this machine's sockets and of one on a tap.
 #[derive(Debug, clap::Args)]
 #[command(after_help = "Examples:\n  \
     cargo landfall bench                    all apps; some minutes\n  \

@@ -19,7 +19,6 @@ use crate::lab::stay::Stay;
 use crate::lab::tap::{self, Joined};
 use crate::lab::trace::Trace;
 use crate::lab::{Lab, boot};
-use crate::process::supervised;
 use crate::registry::{App, Board, Workspace};
 use crate::xl::{Action, Bridge, Config};
 
@@ -147,7 +146,6 @@ struct Session {
     _trace: Option<Trace>,
     _tap: Option<Joined>,
     stay: Stay,
-    host: Architecture,
     guest: String,
     port: u16,
 }
@@ -171,7 +169,6 @@ impl Session {
             _trace: None,
             _tap: tap.map(|tap| stay.lab().join(tap)).transpose()?,
             stay,
-            host,
             guest: configuration.name.clone(),
             port,
         };
@@ -193,21 +190,11 @@ impl Session {
 
     /// A command that shows the guest's console and ends with the guest.
     fn console(&self, is_reached: bool) -> Command {
-        let mut command = supervised("/proc/self/exe");
-        command.args(self.lab(&["logs", "--until-end", &self.guest]));
+        let mut command = self.stay.lab().console(&self.guest);
         if is_reached {
             command.args(["--port", &self.port.to_string()]);
         }
         command
-    }
-
-    /// Words for this program: a command to the lab.
-    fn lab<'a>(&self, words: &[&'a str]) -> Vec<&'a str> {
-        let host = self.host.platform().debian;
-        ["lab", "xen", "--arch", host]
-            .into_iter()
-            .chain(words.iter().copied())
-            .collect()
     }
 
     /// Shows what Xen has to say about guests: the last hope where a guest is silent.
@@ -221,18 +208,14 @@ impl Session {
             eprint!("{words}");
         }
     }
-
-    fn destroy(&self) {
-        self.stay.lab().destroy(&self.guest);
-        let _gone = self.stay.lab().unforward(self.port);
-    }
 }
 
 impl Drop for Session {
     fn drop(&mut self) {
         // The end of the lab would be the guest's, too.
         if !self.stay.is_ours() {
-            self.destroy();
+            self.stay.lab().destroy(&self.guest);
+            let _gone = self.stay.lab().unforward(self.port);
         }
     }
 }

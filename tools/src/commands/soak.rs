@@ -13,6 +13,7 @@ mod soaked;
 mod troubles;
 
 use std::process::ExitCode;
+use std::rc::Rc;
 use std::time::{Duration, Instant};
 
 use anyhow::{Context, Result, bail};
@@ -83,7 +84,7 @@ const CLIENTS: [(&str, u32); 3] = [("keep", 8), ("close", 4), ("rude", 4)];
 /// Builds, loads, and says what came of it.
 pub(crate) fn run(arguments: &Arguments) -> Result<ExitCode> {
     let (soaked, namespace) = soaked::prepare(&Workspace::load()?, arguments)?;
-    let server = Running::start_in(namespace, &*soaked)?;
+    let server = Running::start_in(Rc::new(namespace), &*soaked)?;
     let cable = soaked.cable_end();
     let cable = cable.map(|end| Cable::start(&server, &end, arguments.seed));
     let mut soak = Soak {

@@ -58,20 +58,15 @@ pub(crate) const LAB: Recipe = Recipe {
         PACKAGES,
         &[
             // `tcpsvd`, which starts the agent for each connection.
-            "ipsvd",
-            // `script`, which gives an interactive command a terminal.
-            "bsdutils",
-            // Frames of guests, for `cargo landfall trace`.
-            "tcpdump",
-            // For measurements: bulk transfers, and `ab`, which asks for pages. (Debian's wrk for armhf crashes.)
+            "ipsvd",    // `script`, which gives an interactive command a terminal.
+            "bsdutils", // Frames of guests, for `cargo landfall trace`.
+            "tcpdump",  // For measurements: bulk transfers.
             "iperf3",
-            "apache2-utils",
         ],
     ],
     wanted: &[
         WANTED,
         &[
-            "usr/bin/ab",
             "usr/bin/iperf3",
             "usr/bin/script",
             "usr/bin/tcpdump",

@@ -137,16 +137,23 @@ impl Lab {
             .map(drop)
     }
 
-    /// Destroys a guest, if it is still there.
+    /// Ends a guest, if it is there.
     pub(crate) fn destroy(&self, guest: &str) {
         // A process of its own: this one may have been told to stop, and waits for nothing then.
-        let host = self.record.architecture.platform().debian;
         let _ended = Command::new("/proc/self/exe")
-            .args(["lab", "xen", "--arch", host, "xl", "destroy", guest])
+            .args(self.record.architecture.lab(&["xl", "destroy", guest]))
             .stdin(Stdio::null())
             .stderr(Stdio::null())
             .process_group(0)
             .status();
+    }
+
+    /// A command that shows a guest's console and ends with the guest.
+    pub(crate) fn console(&self, guest: &str) -> Command {
+        let mut command = process::supervised("/proc/self/exe");
+        let words = ["logs", "--until-end", guest];
+        command.args(self.record.architecture.lab(&words));
+        command
     }
 
     fn create_with(&self, configuration: &Configuration, command: &[&str]) -> Result<()> {

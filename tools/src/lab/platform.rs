@@ -96,6 +96,14 @@ impl Architecture {
         }
     }
 
+    /// Words for this program: a command to the lab of this architecture.
+    pub(crate) fn lab<'a>(self, words: &[&'a str]) -> Vec<&'a str> {
+        ["lab", "xen", "--arch", self.platform().debian]
+            .into_iter()
+            .chain(words.iter().copied())
+            .collect()
+    }
+
     /// Its row of the table.
     pub(crate) fn platform(self) -> &'static Platform {
         match self {

@@ -91,7 +91,7 @@ struct Machine(PathBuf);
 
 impl Server for Machine {
     fn command(&self, namespace: &Namespace) -> Result<Command> {
-        namespace.know(MAC)?;
+        namespace.know(GUEST, MAC)?;
         let machine = CardMachine {
             start: Start::Card(self.0.clone()),
             network: Network::Tap {

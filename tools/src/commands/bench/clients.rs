@@ -40,7 +40,7 @@ pub(super) fn wrk_beside_idle(
     let alone = wrk(server, connections, seconds)?;
     let mut held = Held::open(server, idle)?;
     let mut sample = wrk(server, connections, seconds)?;
-    sample.kept = Some(sample.value / alone.value);
+    sample.kept = (alone.value > 0.0).then(|| sample.value / alone.value);
     let (served, open) = (held.served, held.close(server)?);
     for (number, what) in [(served, "were served"), (open, "stayed open")] {
         if number < u64::from(idle) {
@@ -218,7 +218,7 @@ pub(super) fn iperf3_command(
     direction: Direction,
     streams: u32,
 ) -> Result<Command> {
-    let mut command = server.command(programs::IPERF3.get()?)?;
+    let mut command = server.iperf3()?;
     command.args(["--json", "--client", server.host(), "--parallel"]);
     command.arg(streams.to_string()).args(direction.option());
     Ok(command)

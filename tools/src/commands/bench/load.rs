@@ -1,5 +1,5 @@
-//! Load, in turns: all systems are up, each in a network namespace of its own, and one after the other is loaded in each
-//! round, so that noise of this machine hits all of them.
+//! Load, in turns: all systems are up, each in a network namespace of its own or guests of Xen in one together, and one
+//! after the other is loaded in each round, so that noise of this machine hits all of them.
 
 use anyhow::{Result, anyhow};
 

@@ -20,12 +20,12 @@ const BURST: u32 = 256;
 /// Requests with so many connections are asked for longer: it takes a slow server a second to accept them.
 const LONGER_FROM: u32 = 500;
 
-pub(super) const HOW_LOAD: &str =
-    "`wrk -t1`, keep-alive, on this machine; over a tap, or loopback for sockets";
+pub(super) const HOW_LOAD: &str = "`wrk -t1`, keep-alive, on this machine; over a tap (on Xen: dom0's bridge), or loopback for sockets";
 const HOW_IDLE: &str = "the same while others stay open, each of which was served once; how many of them were closed is an error";
 const HOW_CLOSE: &str = "connect, ask with `Connection: close`, read to the server's end";
 const HOW_BURST: &str = "opened at once, each asks for `/` and stays open: how many are served";
-const HOW_BULK: &str = "`iperf3`, received; on this machine, as above";
+const HOW_BULK: &str =
+    "`iperf3`, received; on this machine, as above (on Xen: in dom0, over its bridge)";
 const HOW_ECHO: &str = "datagrams of 64 bytes that come back; those lost are an error";
 
 /// What a server offers.

@@ -1,11 +1,10 @@
 //! A guest of Xen in the lab, on bridge xenbr2, which is joined to a tap of the namespace.
 
-use std::io::{BufRead, BufReader};
 use std::path::Path;
-use std::process::{Command, Stdio};
+use std::process::Command;
 use std::time::{Duration, Instant};
 
-use anyhow::{Context, Result, ensure};
+use anyhow::Result;
 
 use super::soaked::Soaked;
 use crate::commands::wire::Far;
@@ -16,9 +15,9 @@ use crate::lab::guests::Configuration;
 use crate::lab::place::Place;
 use crate::lab::platform::Architecture;
 use crate::lab::stay::Stay;
-use crate::lab::tap::BRIDGE;
+use crate::lab::tap::{BRIDGE, Joined};
 use crate::network::{BRIDGED_TAPS, GUEST, GUEST_ARGUMENTS, Namespace};
-use crate::process::{self, ChildGuard, supervised};
+use crate::process;
 use crate::qemu::MemorySize;
 use crate::server::{Running, Server};
 use crate::xl::{Action, Config};
@@ -34,12 +33,11 @@ const PATIENCE: Duration = Duration::from_secs(10);
 
 /// A domain. Dropped, it is gone, and the lab too if it was brought up for it.
 pub(super) struct Domain {
-    architecture: Architecture,
     /// Xen's number of it.
     number: String,
     stay: Stay,
     /// Keeps the tap on the bridge.
-    _joined: ChildGuard,
+    _joined: Joined,
 }
 
 impl Domain {
@@ -51,17 +49,16 @@ impl Domain {
         namespace: &Namespace,
     ) -> Result<Self> {
         let options = Options::usual(Architecture::of(cpu));
-        let architecture = options.architecture;
-        let stay = Stay::begin(Place::new(architecture)?, &options)?;
+        let stay = Stay::begin(Place::new(options.architecture)?, &options)?;
         let config = config(image, memory)?;
         for vif in &config.vifs {
-            namespace.know(&vif.mac.to_string())?;
+            namespace.know(GUEST, &vif.mac.to_string())?;
         }
         namespace.add_bridge()?;
+        let [tap, _] = BRIDGED_TAPS;
         let mut domain = Self {
-            architecture,
             number: String::new(),
-            _joined: join(namespace, architecture)?,
+            _joined: namespace.inside(|| stay.lab().join(tap))?,
             stay,
         };
         let configuration = Configuration::parse(&config.text("soak.xl"), Path::new("."))?;
@@ -118,30 +115,10 @@ fn config(image: &Path, memory: Option<MemorySize>) -> Result<Config> {
     Ok(config)
 }
 
-/// Has the lab open a tap. Only a process of the namespace can hand it over.
-fn join(namespace: &Namespace, architecture: Architecture) -> Result<ChildGuard> {
-    let [tap, _] = BRIDGED_TAPS;
-    let host = architecture.platform().debian;
-    let mut command = namespace.own(&["lab", "xen", "--arch", host, "tap", tap])?;
-    let mut joined = ChildGuard::spawn(command.stderr(Stdio::piped()))?;
-    let errors = joined.child().stderr.as_mut();
-    let mut line = String::new();
-    BufReader::new(errors.context("the error output is a pipe")?).read_line(&mut line)?;
-    ensure!(
-        line.starts_with(&format!("bridge {BRIDGE} is on")),
-        "the lab cannot be joined to a tap: {}",
-        line.trim()
-    );
-    Ok(joined)
-}
-
 impl Server for Domain {
     /// A command that shows the console and ends with the domain.
     fn command(&self, _namespace: &Namespace) -> Result<Command> {
-        let host = self.architecture.platform().debian;
-        let mut command = supervised("/proc/self/exe");
-        command.args(["lab", "xen", "--arch", host, "logs", "--until-end", NAME]);
-        Ok(command)
+        Ok(self.stay.lab().console(NAME))
     }
 
     fn host(&self) -> &str {
