@@ -89,7 +89,7 @@ fn a_domain_is_reached_by_ipv6() {
         .bridges(&["xenbr2", "xenbr1"])
         .arguments(&["ip=off", "ip1=10.77.0.8/24"])
         .create();
-    let line = domain.wait_for_line("(this link only)");
+    let line = domain.wait_for_line("net: address fe80");
     let address = line
         .split_once("net: address ")
         .and_then(|(_, rest)| rest.split_once('/'))
