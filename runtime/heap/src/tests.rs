@@ -116,14 +116,14 @@ fn churn(connections: usize) -> [f64; 10] {
         let (begin, mut operations) = (std::time::Instant::now(), 0);
         for _ in 0..connections / 10 {
             // Most live shortly, some long.
-            let busy = next(&mut random) % 8 != 0;
+            let busy = !next(&mut random).is_multiple_of(8);
             let place = next(&mut random) % if busy { PLACES / 16 } else { PLACES };
             operations += 2 * places[place].len();
             give_back(&mut heap, &mut places[place]);
             let count = 3 + next(&mut random) % 6;
             for &size in SIZES.iter().take(count) {
                 // A few have large buffers.
-                let large = next(&mut random) % 1000 == 0;
+                let large = next(&mut random).is_multiple_of(1000);
                 let size = if large { 20_000 + size } else { size };
                 let layout = Layout::from_size_align(size, 8).unwrap();
                 let memory = heap.allocate(layout);

@@ -2,7 +2,7 @@
 //! was.
 //!
 //! [`soaked`] is the guest, [`cable`] what is between it and its clients, [`troubles`] what happens to both while clients
-//! ask, [`metrics`] what is compared and [`report`] what is printed.
+//! ask, [`metrics`] what is compared and [`mod@report`] what is printed.
 
 mod cable;
 mod domain;
