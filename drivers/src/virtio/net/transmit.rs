@@ -37,8 +37,6 @@ pub(super) struct Transmit {
     free_long: Vec<u16>,
     /// Which buffers the device has, as bits.
     lent: u128,
-    header: usize,
-    leaves_checksums: bool,
     agreed: Agreed,
     /// Frames for which there was no buffer.
     dropped: u64,
@@ -66,8 +64,6 @@ impl Transmit {
             long,
             free_short: (0..SHORT as u16).rev().collect(),
             lent: 0,
-            header: agreed.header(),
-            leaves_checksums: agreed.has(feature::CSUM),
             agreed,
             dropped: 0,
         })
@@ -144,9 +140,7 @@ impl Transmit {
         // lent, which nobody writes to.
         unsafe { pointer.as_mut() }
     }
-}
 
-impl Transmit {
     /// Sends a frame of `length` bytes that `write` writes. The caller has asked [`Self::has_room`]; a frame that is too long
     /// is dropped and counted.
     pub(super) fn send<R>(&mut self, length: usize, write: impl FnOnce(&mut [u8]) -> R) -> R {
@@ -173,13 +167,13 @@ impl Transmit {
 
     /// The bytes of a frame in a buffer.
     fn frame(&mut self, buffer: u16, length: usize) -> &mut [u8] {
-        let header = self.header;
+        let header = self.agreed.header();
         &mut self.buffer(buffer)[header..header + length]
     }
 
     /// Hands a frame over to the device; `large` says how it is to be cut.
     fn push(&mut self, buffer: u16, length: usize, large: Option<LargeFrame>) {
-        let (header, leaves_checksums) = (self.header, self.leaves_checksums);
+        let (header, leaves_checksums) = (self.agreed.header(), self.agreed.has(feature::CSUM));
         let (head, frame) = self.buffer(buffer).split_at_mut(header);
         let frame = &mut frame[..length];
         head.fill(0);
