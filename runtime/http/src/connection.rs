@@ -13,7 +13,7 @@ use landfall_log::debug;
 use crate::body::{Incoming, State};
 use crate::buffers::{Buffers, Input, Pool};
 use crate::deadline::{Deadlines, Until};
-use crate::head::{Head, Scan, Scanner, target_and_fields};
+use crate::head::{Head, Scan, Scanner};
 use crate::link::{End, Failure, Link, Socket};
 use crate::response::Persistence;
 #[cfg(feature = "streaming")]
@@ -127,8 +127,8 @@ async fn read_head<S: Socket>(
     let mut deadline = None;
     loop {
         match scanner.scan(input.unread(), link.limits) {
-            Ok(Scan::Complete { start, end }) => {
-                let head = Head::parse(&input.unread()[start..end], link.limits);
+            Ok(Scan::Complete { start, end, line }) => {
+                let head = Head::parse(&input.unread()[start..end], line, link.limits);
                 return Ok(head.map(|head| (head, start, end)));
             }
             Ok(Scan::Partial) => {}
@@ -158,7 +158,8 @@ async fn answer<S: Socket, H: Handler>(
 ) -> Result<(), End> {
     let Buffers { input, output } = buffers;
     let (bytes, ahead) = input.unread().split_at(place.end);
-    let (target, fields) = target_and_fields(&bytes[place.start..]);
+    let method = head.line.method;
+    let (target, fields) = head.line.target_and_fields(&bytes[place.start..]);
     let peer = link.peer;
     let state = State::new(&head, ahead, &shared.limits);
     let body = Incoming {
@@ -167,7 +168,7 @@ async fn answer<S: Socket, H: Handler>(
         source: link,
     };
     let mut request = Request {
-        method: head.method,
+        method,
         target,
         fields,
         peer,
@@ -180,7 +181,7 @@ async fn answer<S: Socket, H: Handler>(
     if let Some(chunks) = response.take_chunks() {
         match Place::take(&shared.streams, shared.limits.max_streams) {
             Some(_place) => {
-                debug!(target: "http", "{peer} {} {target} streams", head.method);
+                debug!(target: "http", "{peer} {method} {target} streams");
                 // Boxed, so that the other connections are no larger for it.
                 return Err(Box::pin(stream::send(link, output, &response, chunks, &head)).await);
             }
@@ -193,18 +194,17 @@ async fn answer<S: Socket, H: Handler>(
 
     let stays =
         head.keep_alive && state.is_reusable() && !response.closes() && !shared.crowded.get();
-    let persistence = match (stays, head.http11) {
+    let persistence = match (stays, head.line.http11) {
         (false, _) => Persistence::Close,
         (true, true) => Persistence::KeepAlive,
         (true, false) => Persistence::KeepAliveHttp10,
     };
     debug!(
         target: "http",
-        "{peer} {} {target} {}",
-        head.method,
+        "{peer} {method} {target} {}",
         response.status().line()
     );
-    send(link, output, &response, head.method, persistence).await?;
+    send(link, output, &response, method, persistence).await?;
     if !stays {
         return Err(End::Answered);
     }

@@ -9,6 +9,7 @@ use core::mem::MaybeUninit;
 
 use edge_http::Method;
 
+use crate::bytes::{Class, first_control, first_line_feed};
 use crate::{Limits, StatusCode};
 
 /// Most header fields in one request; more are answered with 431.
@@ -24,6 +25,7 @@ pub(crate) struct Scanner {
     start: usize,
     empty_lines: u8,
     after_cr: bool,
+    request_line: Option<RequestLine>,
 }
 
 /// What [`Scanner::scan`] has found.
@@ -31,8 +33,12 @@ pub(crate) struct Scanner {
 pub(crate) enum Scan {
     /// The head goes on.
     Partial,
-    /// The head begins at `start`, behind empty lines, and ends before `end`.
-    Complete { start: usize, end: usize },
+    /// The head begins at `start`, behind empty lines, with `line`, and ends before `end`.
+    Complete {
+        start: usize,
+        end: usize,
+        line: RequestLine,
+    },
 }
 
 impl Scanner {
@@ -57,10 +63,11 @@ impl Scanner {
             };
             let most = self.start.saturating_add(most);
             if self.scan_line(&bytes[..bytes.len().min(most)])? {
-                if self.end_of_line(bytes)? {
+                if let Some(line) = self.end_of_line(bytes)? {
                     return Ok(Scan::Complete {
                         start: self.start,
                         end: self.at,
+                        line,
                     });
                 }
             } else if self.at >= most {
@@ -76,8 +83,7 @@ impl Scanner {
         loop {
             if !self.after_cr {
                 let rest = bytes.get(self.at..).unwrap_or_default();
-                let visible = rest.iter().position(|&byte| byte < b' ' || byte == 0x7f);
-                self.at += visible.unwrap_or(rest.len());
+                self.at += first_control(rest).unwrap_or(rest.len());
             }
             let Some(&byte) = bytes.get(self.at) else {
                 return Ok(false);
@@ -96,76 +102,100 @@ impl Scanner {
         }
     }
 
-    /// Takes the line that ends at `self.at`; returns whether it is the one that ends the head.
-    fn end_of_line(&mut self, bytes: &[u8]) -> Result<bool, StatusCode> {
+    /// Takes the line that ends at `self.at`; returns the head's first one where it is the one that ends the head.
+    fn end_of_line(&mut self, bytes: &[u8]) -> Result<Option<RequestLine>, StatusCode> {
         let line = bytes.get(self.line..self.at - 2).unwrap_or_default();
-        let first = self.line == self.start;
         self.line = self.at;
-        if !first {
-            return Ok(line.is_empty());
+        if self.request_line.is_some() {
+            return Ok(self.request_line.filter(|_| line.is_empty()));
         }
         if !line.is_empty() {
-            check_request_line(line)?;
-            return Ok(false);
+            self.request_line = Some(RequestLine::read(line)?);
+            return Ok(None);
         }
         self.start = self.at;
         self.empty_lines += 1;
         if self.empty_lines > MAX_EMPTY_LINES {
             return Err(StatusCode::BAD_REQUEST);
         }
-        Ok(false)
+        Ok(None)
     }
 }
 
-/// Refuses what cannot become a request as soon as its first line is there.
-fn check_request_line(line: &[u8]) -> Result<(), StatusCode> {
-    let mut words = line.split(|&byte| byte == b' ');
-    let (Some(method), Some(target), Some(version), None) =
-        (words.next(), words.next(), words.next(), words.next())
-    else {
-        return Err(StatusCode::BAD_REQUEST);
-    };
-    if !is_token(method) || !is_target(target) {
-        return Err(StatusCode::BAD_REQUEST);
-    }
-    match version {
-        b"HTTP/1.1" | b"HTTP/1.0" => {}
-        [b'H', b'T', b'T', b'P', b'/', major, b'.', minor]
-            if major.is_ascii_digit() && minor.is_ascii_digit() =>
-        {
-            return Err(StatusCode::HTTP_VERSION_NOT_SUPPORTED);
+/// What a request's first line says (RFC 9112, 3).
+#[derive(Clone, Copy, Debug, Eq, PartialEq)]
+pub(crate) struct RequestLine {
+    pub(crate) method: Method,
+    pub(crate) http11: bool,
+    /// Where its target begins and ends.
+    target: (usize, usize),
+    /// Bytes of the line, without its end.
+    length: usize,
+}
+
+impl RequestLine {
+    /// Refuses what cannot become a request as soon as its first line is there.
+    fn read(line: &[u8]) -> Result<Self, StatusCode> {
+        let parts = line.split_last_chunk::<8>().and_then(|(front, version)| {
+            let space = front.iter().position(|&byte| byte == b' ')?;
+            let (method, rest) = front.split_at(space);
+            Some((method, rest[1..].strip_suffix(b" ")?, version))
+        });
+        let (method, target, version) = parts.ok_or(StatusCode::BAD_REQUEST)?;
+        if method.is_empty() || !Class::TOKEN.has_all(method) || !is_target(target) {
+            return Err(StatusCode::BAD_REQUEST);
         }
-        _ => return Err(StatusCode::BAD_REQUEST),
+        let http11 = match version {
+            b"HTTP/1.1" => true,
+            b"HTTP/1.0" => false,
+            [b'H', b'T', b'T', b'P', b'/', major, b'.', minor]
+                if major.is_ascii_digit() && minor.is_ascii_digit() =>
+            {
+                return Err(StatusCode::HTTP_VERSION_NOT_SUPPORTED);
+            }
+            _ => return Err(StatusCode::BAD_REQUEST),
+        };
+        // Methods are case-sensitive (RFC 9110, 9.1). A tunnel is not what this server is for.
+        let known = core::str::from_utf8(method).ok().and_then(Method::new);
+        let lowercase = method.iter().any(u8::is_ascii_lowercase);
+        let start = method.len() + 1;
+        match known {
+            None | Some(Method::Connect) => Err(StatusCode::NOT_IMPLEMENTED),
+            Some(_) if lowercase => Err(StatusCode::NOT_IMPLEMENTED),
+            Some(method) => Ok(Self {
+                method,
+                http11,
+                target: (start, start + target.len()),
+                length: line.len(),
+            }),
+        }
     }
-    // Methods are case-sensitive (RFC 9110, 9.1). A tunnel is not what this server is for.
-    let known = core::str::from_utf8(method).ok().and_then(Method::new);
-    let lowercase = method.iter().any(u8::is_ascii_lowercase);
-    match known {
-        None | Some(Method::Connect) => Err(StatusCode::NOT_IMPLEMENTED),
-        Some(_) if lowercase => Err(StatusCode::NOT_IMPLEMENTED),
-        Some(_) => Ok(()),
+
+    /// Returns the path and query of the target, and the lines of header fields, of the head that this line begins.
+    pub(crate) fn target_and_fields<'h>(&self, head: &'h [u8]) -> (&'h str, &'h [u8]) {
+        // What is found in one head is not looked for in another.
+        let target = head.get(self.target.0..self.target.1).unwrap_or_default();
+        let target = match after_scheme(target) {
+            None => target,
+            Some(rest) => match rest.iter().position(|&byte| matches!(byte, b'/' | b'?')) {
+                Some(path) => &rest[path..],
+                None => b"/",
+            },
+        };
+        let fields = head.get(self.length..).unwrap_or_default();
+        (core::str::from_utf8(target).unwrap_or_default(), fields)
     }
 }
 
-/// RFC 9112, 3.2: a path, a whole `http` URL, or `*`; visible ASCII without a fragment.
+/// RFC 9112, 3.2: a path, a whole `http` URL, or `*`.
 fn is_target(target: &[u8]) -> bool {
-    target
-        .iter()
-        .all(|&byte| byte.is_ascii_graphic() && byte != b'#')
+    Class::TARGET.has_all(target)
         && (target.starts_with(b"/") || target == b"*" || after_scheme(target).is_some())
 }
 
 fn after_scheme(target: &[u8]) -> Option<&[u8]> {
     let (scheme, rest) = target.split_at_checked(7)?;
     (scheme.eq_ignore_ascii_case(b"http://") && !rest.is_empty()).then_some(rest)
-}
-
-/// RFC 9110, 5.6.2.
-fn is_token(word: &[u8]) -> bool {
-    !word.is_empty()
-        && word
-            .iter()
-            .all(|&byte| byte.is_ascii_alphanumeric() || b"!#$%&'*+-.^_`|~".contains(&byte))
 }
 
 /// How the length of a body is told.
@@ -178,16 +208,19 @@ pub(crate) enum Framing {
 /// What the server itself needs to know of a request.
 #[derive(Clone, Copy, Debug, Eq, PartialEq)]
 pub(crate) struct Head {
-    pub(crate) method: Method,
-    pub(crate) http11: bool,
+    pub(crate) line: RequestLine,
     pub(crate) keep_alive: bool,
     pub(crate) expects_continue: bool,
     pub(crate) framing: Framing,
 }
 
 impl Head {
-    /// Parses a complete head.
-    pub(crate) fn parse(bytes: &[u8], limits: &Limits) -> Result<Self, StatusCode> {
+    /// Parses a complete head that begins with `line`.
+    pub(crate) fn parse(
+        bytes: &[u8],
+        line: RequestLine,
+        limits: &Limits,
+    ) -> Result<Self, StatusCode> {
         let mut lines = [const { MaybeUninit::uninit() }; MAX_FIELDS];
         let mut request = httparse::Request::new(&mut []);
         match request.parse_with_uninit_headers(bytes, &mut lines) {
@@ -197,13 +230,11 @@ impl Head {
             }
             Ok(httparse::Status::Partial) | Err(_) => return Err(StatusCode::BAD_REQUEST),
         }
-        let method = request.method.and_then(Method::new);
-        let method = method.ok_or(StatusCode::BAD_REQUEST)?;
         let mut fields = Fields::default();
         for field in request.headers.iter() {
             fields.note(field.name, field.value)?;
         }
-        fields.conclude(method, request.version == Some(1), limits)
+        fields.conclude(line, limits)
     }
 }
 
@@ -239,9 +270,7 @@ impl Fields {
     }
 
     fn host(&mut self, value: &[u8]) -> Result<(), StatusCode> {
-        let valid =
-            |byte: &u8| byte.is_ascii_alphanumeric() || b"-._~%!$&'()*+;=:[]".contains(byte);
-        if core::mem::replace(&mut self.host, true) || !value.trim_ascii().iter().all(valid) {
+        if core::mem::replace(&mut self.host, true) || !Class::HOST.has_all(value.trim_ascii()) {
             return Err(StatusCode::BAD_REQUEST);
         }
         Ok(())
@@ -282,7 +311,8 @@ impl Fields {
         Ok(())
     }
 
-    fn conclude(self, method: Method, http11: bool, limits: &Limits) -> Result<Head, StatusCode> {
+    fn conclude(self, line: RequestLine, limits: &Limits) -> Result<Head, StatusCode> {
+        let http11 = line.http11;
         let missing_host = http11 && !self.host;
         let ambiguous = self.chunked && (self.length.is_some() || !http11);
         if missing_host || ambiguous {
@@ -293,8 +323,7 @@ impl Fields {
             return Err(StatusCode::CONTENT_TOO_LARGE);
         }
         Ok(Head {
-            method,
-            http11,
+            line,
             keep_alive: !self.close && (http11 || self.keep_alive),
             // Nothing to continue with, or a client that is too old to mean it.
             expects_continue: self.expects_continue && http11 && (self.chunked || length > 0),
@@ -307,34 +336,18 @@ impl Fields {
     }
 }
 
-/// Returns the path and query of a head's target, and its lines of header fields.
-///
-/// `head` has passed [`Scanner`] and [`Head::parse`], so nothing here can be missing.
-pub(crate) fn target_and_fields(head: &[u8]) -> (&str, &[u8]) {
-    let line_end = head
-        .iter()
-        .position(|&byte| byte == b'\r')
-        .unwrap_or(head.len());
-    let (line, rest) = head.split_at(line_end);
-    let target = line.split(|&byte| byte == b' ').nth(1).unwrap_or_default();
-    let target = match after_scheme(target) {
-        None => target,
-        Some(rest) => match rest.iter().position(|&byte| matches!(byte, b'/' | b'?')) {
-            Some(path) => &rest[path..],
-            None => b"/",
-        },
-    };
-    (core::str::from_utf8(target).unwrap_or_default(), rest)
-}
-
 /// Returns the value of the first header field with this name among `fields`, lines that end in
 /// CRLF.
 pub(crate) fn field<'a>(fields: &'a [u8], name: &str) -> Option<&'a [u8]> {
-    fields.split(|&byte| byte == b'\n').find_map(|line| {
-        let (found, rest) = line.split_at_checked(name.len())?;
-        let value = rest.strip_prefix(b":")?;
-        found
-            .eq_ignore_ascii_case(name.as_bytes())
-            .then(|| value.trim_ascii())
-    })
+    let mut left = fields;
+    while let Some(end) = first_line_feed(left) {
+        let (line, rest) = left.split_at(end + 1);
+        left = rest;
+        if let Some((found, [b':', value @ ..])) = line.split_at_checked(name.len())
+            && found.eq_ignore_ascii_case(name.as_bytes())
+        {
+            return Some(value.trim_ascii());
+        }
+    }
+    None
 }

@@ -45,6 +45,7 @@ extern crate alloc;
 mod asset;
 mod body;
 mod buffers;
+mod bytes;
 mod connection;
 mod deadline;
 mod encoding;

@@ -160,7 +160,8 @@ impl<'a> Routes<'a> {
 
 impl Handler for Routes<'_> {
     async fn handle(&self, request: &mut Request<'_>) -> Response {
-        let answer = self.routes.iter().find(|route| route.answers(request));
+        let (method, path) = (request.method(), request.path());
+        let answer = self.routes.iter().find(|route| route.answers(method, path));
         match answer.map(|route| &route.answer) {
             Some(Answer::Now(answer)) => answer(request),
             Some(Answer::Later(answer)) => answer.answer(request).await,
@@ -170,9 +171,8 @@ impl Handler for Routes<'_> {
 }
 
 impl Route<'_> {
-    fn answers(&self, request: &Request<'_>) -> bool {
-        let method =
-            self.method == request.method() || self.method == Method::Get && request.is_get();
-        method && self.path == request.path()
+    fn answers(&self, method: Method, path: &str) -> bool {
+        let get = self.method == Method::Get && method == Method::Head;
+        (self.method == method || get) && self.path == path
     }
 }

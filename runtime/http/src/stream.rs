@@ -65,15 +65,15 @@ pub(crate) async fn send<S: Socket>(
     chunks: Chunks,
     head: &Head,
 ) -> End {
-    let framing = match head.http11 {
+    let framing = match head.line.http11 {
         true => "Transfer-Encoding: chunked\r\n",
         false => "",
     };
     output.clear();
     response.encode_stream_head(framing, output);
-    let sent = match (link.write_all(output).await, head.method) {
+    let sent = match (link.write_all(output).await, head.line.method) {
         (Ok(()), Method::Head) => Ok(End::Answered),
-        (Ok(()), _) => send_body(link, output, chunks, head.http11).await,
+        (Ok(()), _) => send_body(link, output, chunks, head.line.http11).await,
         (Err(failure), _) => Err(failure),
     };
     sent.unwrap_or(End::Abort)
