@@ -9,18 +9,29 @@ use log::LevelFilter;
 /// A level without a module is for all that no module names. A module is the beginning of a line's
 /// target; of several that fit, the longest counts.
 #[derive(Clone, Copy, Debug, Eq, PartialEq)]
-pub struct LogFilter(&'static str);
+pub struct LogFilter(Levels);
+
+#[derive(Clone, Copy, Debug, Eq, PartialEq)]
+enum Levels {
+    /// The same for all, as nearly always: it is asked for each line.
+    All(LevelFilter),
+    /// By module, as it was written.
+    ByModule(&'static str),
+}
 
 impl LogFilter {
     /// `info` for all.
-    pub const INFO: Self = Self("info");
+    pub const INFO: Self = Self(Levels::All(LevelFilter::Info));
     /// `debug` for all.
-    pub const DEBUG: Self = Self("debug");
+    pub const DEBUG: Self = Self(Levels::All(LevelFilter::Debug));
 
     /// Returns up to which level lines of `target` are wanted.
     pub fn level(self, target: &str) -> LevelFilter {
+        let mut rest = match self.0 {
+            Levels::All(level) => return level,
+            Levels::ByModule(text) => text,
+        };
         let mut best = ("", LevelFilter::Info);
-        let mut rest = self.0;
         while let Some((module, level)) = next(&mut rest) {
             if target.starts_with(module) && module.len() >= best.0.len() {
                 best = (module, level);
@@ -31,9 +42,9 @@ impl LogFilter {
 
     /// Returns a level beyond which no line is wanted; the finest where there are modules.
     pub fn most(self) -> LevelFilter {
-        match self.0.contains('=') {
-            true => LevelFilter::Trace,
-            false => self.level(""),
+        match self.0 {
+            Levels::All(level) => level,
+            Levels::ByModule(_) => LevelFilter::Trace,
         }
     }
 }
@@ -54,9 +65,12 @@ impl ArgumentValue for LogFilter {
 
     // What it says holds until the machine ends, and so does its text.
     fn read(text: &str) -> Option<Self> {
+        if let Ok(level) = text.parse() {
+            return Some(Self(Levels::All(level)));
+        }
         let mut rest = text;
         while next(&mut rest).is_some() {}
         let whole = rest.is_empty() && !text.is_empty();
-        whole.then(|| Self(text.to_owned().leak()))
+        whole.then(|| Self(Levels::ByModule(text.to_owned().leak())))
     }
 }

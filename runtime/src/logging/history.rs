@@ -96,9 +96,8 @@ impl Line {
         }
     }
 
-    /// Appends text; the line feed that ends the line is not part of it.
+    /// Appends text, as much as there is room for.
     pub(super) fn write(&mut self, text: &str) {
-        let text = text.strip_suffix('\n').unwrap_or(text);
         let room = &mut self.text[self.length..];
         let taken = text.len().min(room.len());
         room[..taken].copy_from_slice(&text.as_bytes()[..taken]);
@@ -108,6 +107,10 @@ impl Line {
 
 impl Drop for Line {
     fn drop(&mut self) {
+        let text = &mut self.text[..self.length];
+        if let [within @ .., b'\n'] = text {
+            self.length = within.len();
+        }
         let text = &mut self.text[..self.length];
         // Line feeds within are spaces, and nothing looks like a mark.
         for byte in text.iter_mut().filter(|byte| **byte < b' ') {
