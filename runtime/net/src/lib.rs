@@ -38,6 +38,7 @@ mod demux;
 mod device;
 mod dhcp;
 mod error;
+mod flows;
 #[cfg(feature = "multicast")]
 mod groups;
 #[cfg(feature = "ipv6")]

@@ -3,7 +3,7 @@
 //! [`Inner`] is borrowed for the length of one call and never across an `await`. Wakers are called
 //! while it is borrowed: they only queue tasks.
 
-use alloc::collections::{BTreeMap, BTreeSet, VecDeque};
+use alloc::collections::{BTreeSet, VecDeque};
 use alloc::rc::Rc;
 use alloc::vec::Vec;
 use core::cell::RefCell;
@@ -19,10 +19,11 @@ use smoltcp::phy::DeviceCapabilities;
 use smoltcp::wire::{EthernetAddress, IpAddress, IpCidr, IpEndpoint, Ipv4Cidr};
 
 use crate::clock;
-use crate::connection::{ConnectionId, Endpoint, Key, Schedule, Table, Work};
-use crate::demux::{DHCP_CLIENT, Flow};
+use crate::connection::{Endpoint, Key, Schedule, Table, Work};
+use crate::demux::DHCP_CLIENT;
 use crate::device::{self, ChecksumDuty, OneFrame};
 use crate::dhcp::DhcpClient;
+use crate::flows::Flows;
 use crate::listener::Backlog;
 use crate::lists::Ports;
 use crate::udp::Datagrams;
@@ -221,7 +222,7 @@ pub(crate) struct Inner {
     pub(crate) announcement_due: bool,
     /// All TCP connections, and how frames find them.
     pub(crate) connections: Table,
-    pub(crate) flows: BTreeMap<Flow, ConnectionId>,
+    pub(crate) flows: Flows,
     /// Memory for the bytes of connections.
     pub(crate) pool: Pool,
     /// When what is kept of it and nobody uses is given back.
@@ -262,7 +263,9 @@ impl Inner {
         let mut settings =
             smoltcp::iface::Config::new(EthernetAddress::from_bytes(&hardware).into());
         // Not the seed itself: sequence numbers, which peers see, must not tell the ports.
-        settings.random_seed = split_mix(&mut config.random_seed.rotate_left(32));
+        let mut other = config.random_seed.rotate_left(32);
+        settings.random_seed = split_mix(&mut other);
+        let secrets = [split_mix(&mut other), split_mix(&mut other)];
         let duty = ChecksumDuty::of(&abilities.checksum);
         let mut nothing = OneFrame::new(&[], Unsendable, &capabilities, duty);
         let now = clock::now();
@@ -289,7 +292,7 @@ impl Inner {
             address_waiters: Waiters::default(),
             announcement_due: false,
             connections: Table::default(),
-            flows: BTreeMap::new(),
+            flows: Flows::new(secrets),
             pool,
             trim_at: None,
             starving: Waiters::default(),
@@ -362,7 +365,7 @@ impl Inner {
 
     /// Tells smoltcp of this host's addresses and routers.
     ///
-    /// Connections from an address that is not there any more end when they are next asked.
+    /// Connections from an address that is not there any more end.
     pub(crate) fn update_interface(&mut self) {
         let address = self.address;
         self.interface.update_ip_addrs(|known| {
@@ -390,9 +393,7 @@ impl Inner {
         #[cfg(feature = "multicast")]
         self.enter_groups();
         self.address_waiters.wake_all();
-        for id in self.connections.ids() {
-            self.mark(Work::Tcp(id));
-        }
+        self.abandon_moved();
     }
 
     /// Returns an address by which others reach this host.

@@ -88,7 +88,8 @@ impl Inner {
         let flow = |port| Flow::new((peer.addr, peer.port), (own, port));
         let port = self
             .ephemeral_port(|inner, port| {
-                inner.flows.contains_key(&flow(port)) || inner.listeners.has(port)
+                inner.flows.get(flow(port), &inner.connections).is_some()
+                    || inner.listeners.has(port)
             })
             .ok_or(Error::PortsExhausted)?;
         let flow = flow(port);
@@ -182,6 +183,7 @@ impl Inner {
             Verdict::NoMemory => self.counters.dropped_data += 1,
             Verdict::Taken => {}
         }
+        let mut settled = false;
         if let Some(connection) = self.connections.get_mut(id) {
             // What is only aimed at it by somebody who guesses takes it nowhere else.
             if connection.tcp.is_heard(micros(now)) {
@@ -189,9 +191,13 @@ impl Inner {
             }
             connection.discard(&mut self.pool);
             connection.wake();
+            settled = connection.tcp.is_settled();
         }
         self.settle(id, now);
-        self.mark(Work::Tcp(id));
+        // After an acknowledgement of what was sent, say, the timer that it has is early enough.
+        if !settled {
+            self.mark(Work::Tcp(id));
+        }
     }
 
     /// Answers a segment that belongs to no connection with a reset.
@@ -213,7 +219,7 @@ impl Inner {
 
     /// Finds the connection of a segment, which `asks` for one or not.
     fn find(&mut self, flow: Flow, asks: bool) -> Option<ConnectionId> {
-        let &id = self.flows.get(&flow)?;
+        let id = self.flows.get(flow, &self.connections)?;
         let connection = self.connections.get(id)?;
         // A client that uses its port again opens a new connection while the old one is still in
         // TIME-WAIT (RFC 1122, 4.2.2.13).
@@ -265,6 +271,9 @@ impl Inner {
             connection.tcp.sent(&outgoing, micros(now));
             sent.frames += meter.frames;
             sent.bytes += meter.bytes;
+            if connection.tcp.is_settled() {
+                break Sent::All(connection.tcp.poll_at().map(instant));
+            }
         };
         self.count_sent(sent);
         result
@@ -331,6 +340,7 @@ impl Inner {
         owner: Owner,
         now: Instant,
     ) -> Result<ConnectionId, Error> {
+        self.flows.reserve(&self.connections)?;
         let id = self.connections.insert(|id| Connection {
             id,
             tcp,
@@ -350,7 +360,7 @@ impl Inner {
             unsent: 0,
             time_wait: None,
         })?;
-        self.flows.insert(flow, id);
+        self.flows.insert(flow, id, &self.connections);
         Ok(id)
     }
 
@@ -360,7 +370,7 @@ impl Inner {
             return;
         };
         let work = Work::Tcp(id);
-        self.forget_flow(connection.flow, id);
+        self.flows.remove(connection.flow, id);
         if let Some(backlog) = self.listeners.get_mut(connection.flow.local_port()) {
             backlog.half_open.remove(id);
             backlog.queue.remove(id);
@@ -382,12 +392,6 @@ impl Inner {
         connection.tcp.release(&mut self.pool);
     }
 
-    fn forget_flow(&mut self, flow: Flow, id: ConnectionId) {
-        if self.flows.get(&flow) == Some(&id) {
-            self.flows.remove(&flow);
-        }
-    }
-
     /// After anything that may have changed a connection's state: files it where it belongs now.
     pub(crate) fn settle(&mut self, id: ConnectionId, now: Instant) {
         let Some(connection) = self.connections.get_mut(id) else {
@@ -403,7 +407,7 @@ impl Inner {
             (Owner::Queued, State::Closed) if gone => self.remove(id),
             (Owner::Orphan, State::Closed) if gone => self.remove(id),
             (Owner::Orphan, State::TimeWait) => self.enter_time_wait(id, now),
-            (_, State::Closed) => self.forget_flow(flow, id),
+            (_, State::Closed) => self.flows.remove(flow, id),
             _ => {}
         }
     }
@@ -470,8 +474,24 @@ impl Inner {
             connection.tcp.abort(&mut self.pool);
             connection.wake();
             let flow = connection.flow;
-            self.forget_flow(flow, id);
+            self.flows.remove(flow, id);
             self.kick(Work::Tcp(id));
+        }
+    }
+
+    /// Ends the connections from an address that is not this host's any more, without a word.
+    pub(crate) fn abandon_moved(&mut self) {
+        for id in self.connections.ids() {
+            let Some(connection) = self.connections.get_mut(id) else {
+                continue;
+            };
+            let moved = !self.interface.has_ip_addr(connection.flow.local());
+            if moved && connection.tcp.state() != State::Closed {
+                connection.failure = Some(Error::ConnectionAborted);
+                connection.tcp.abandon(&mut self.pool);
+                connection.wake();
+            }
+            self.mark(Work::Tcp(id));
         }
     }
 
@@ -480,12 +500,6 @@ impl Inner {
         let Some(connection) = self.connections.get_mut(id) else {
             return;
         };
-        let moved = !self.interface.has_ip_addr(connection.flow.local());
-        if moved && connection.tcp.state() != State::Closed {
-            connection.failure = Some(Error::ConnectionAborted);
-            connection.tcp.abandon(&mut self.pool);
-            connection.wake();
-        }
         if connection.deadline.is_some_and(|deadline| now >= deadline) {
             return self.tcp_deadline(id, now);
         }

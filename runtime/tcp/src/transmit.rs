@@ -2,6 +2,7 @@
 
 use crate::connection::{Connection, State};
 use crate::pool::Pool;
+use crate::recovery::Phase;
 use crate::segment::{Flags, Header, Options};
 use crate::{Micros, Seq};
 
@@ -130,6 +131,19 @@ impl Connection {
             self.ack_at = None;
             self.unacknowledged = 0;
         }
+    }
+
+    /// Returns whether everything that was written is on its way and nothing else is due: [`Self::poll`] has nothing
+    /// before time passes, or the peer or the app does something. False where it takes longer to tell.
+    pub fn is_settled(&self) -> bool {
+        self.state == State::Established
+            && self.ack_at.is_none()
+            && !(self.ack_due || self.probe_due || self.reset_due)
+            && self.nxt == self.top
+            && self.nxt == self.data_end()
+            && self.recovery.phase == Phase::None
+            && self.probe_at.is_none()
+            && !self.window_has_opened()
     }
 
     /// Returns when to ask again if nothing happens before.

@@ -392,7 +392,8 @@ fn connections_hold_memory_for_bytes_on_their_way_only() {
         assert!(spare() <= 8 * landfall_tcp::CHUNK, "{}", spare());
         let shortage = server.with(|inner| {
             FREE.set(1000);
-            let flow = inner.flows.keys().next().copied().unwrap();
+            let id = inner.flows.names().next().unwrap();
+            let flow = inner.connections.get(id).unwrap().flow;
             inner.room_for_one(flow, clock::now()).err()
         });
         assert_eq!((shortage, spare()), (Some(Error::OutOfMemory), 0));
