@@ -2,7 +2,7 @@
 //! Measurements compare with them.
 //!
 //! [`Kind::Minimal`] is as small as it gets, with busybox's httpd; [`Kind::Servers`] is as fast as it gets, with nginx,
-//! and answers iperf3's client and UDP datagrams as well.
+//! and answers iperf3's client and UDP datagrams as well; [`Kind::Packaged`] has nginx as Debian configures it.
 
 use anyhow::Result;
 
@@ -21,7 +21,13 @@ pub(crate) const MODULES: [&str; 3] = ["virtio_mmio", "virtio_net", "xen-netfron
 /// What of Debian's packages is for them, besides what dom0 has: packages, and files in them.
 pub(crate) const PACKAGES: [&str; 2] = ["nginx", "openbsd-inetd"];
 /// See [`PACKAGES`].
-pub(crate) const WANTED: [&str; 2] = ["usr/sbin/nginx", "usr/sbin/inetd"];
+pub(crate) const WANTED: [&str; 5] = [
+    "usr/sbin/nginx",
+    "usr/sbin/inetd",
+    "etc/nginx/nginx.conf",
+    "etc/nginx/mime.types",
+    "etc/nginx/sites-available/default",
+];
 
 /// The UDP port of the echo in [`Kind::Servers`].
 pub(crate) const ECHO_PORT: u16 = 7007;
@@ -47,8 +53,12 @@ const OWN_SERVERS: [Own; 6] = [
     ),
     ("etc/services", 0o644, "echo 7007/udp\n"),
     ("etc/protocols", 0o644, "tcp 6 TCP\nudp 17 UDP\n"),
-    ("etc/passwd", 0o644, "root:x:0:0:root:/root:/bin/sh\n"),
-    ("etc/group", 0o644, "root:x:0:\n"),
+    (
+        "etc/passwd",
+        0o644,
+        "root:x:0:0:root:/root:/bin/sh\nwww-data:x:33:33::/var/www:/bin/false\n",
+    ),
+    ("etc/group", 0o644, "root:x:0:\nwww-data:x:33:\n"),
 ];
 
 /// Which Linux guest.
@@ -58,6 +68,15 @@ pub(crate) enum Kind {
     Minimal,
     /// nginx, iperf3's server and an echo of UDP datagrams on [`ECHO_PORT`].
     Servers,
+    /// The same with nginx as Debian's package configures it, but for the port.
+    Packaged,
+}
+
+impl Kind {
+    /// What it is told at boot, in front of its address.
+    pub(crate) fn word(self) -> Option<&'static str> {
+        (self == Self::Packaged).then_some("nginx=packaged")
+    }
 }
 
 /// Everything that decides what goes in, apart from the packages.

@@ -122,7 +122,7 @@ impl Parts {
     pub(crate) fn guest(&self, kind: Kind) -> PathBuf {
         self.folder.join(match kind {
             Kind::Minimal => "guest",
-            Kind::Servers => "guest-servers",
+            Kind::Servers | Kind::Packaged => "guest-servers",
         })
     }
 

@@ -18,6 +18,7 @@ struct Machine(Cpu);
 
 impl Host for Machine {
     type Guest = Subject;
+    const ROOMY: bool = true;
 
     fn landfall(&self, image: &Path) -> Subject {
         Subject::landfall(self.0, image)

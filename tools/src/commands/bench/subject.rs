@@ -59,7 +59,11 @@ impl Subject {
             cpu,
             image: parts.linux(),
             initramfs: Some(parts.guest(kind)),
-            arguments: vec![linux_guest::IN_QEMU.to_owned()],
+            arguments: [linux_guest::IN_QEMU]
+                .into_iter()
+                .chain(kind.word())
+                .map(str::to_owned)
+                .collect(),
             qemu_words: Vec::new(),
             enough: 256,
             deadline: Duration::from_secs(60),

@@ -1,5 +1,5 @@
-//! What is measured beside each other: apps of ours, and Linux twice, one of busybox alone for what is to be small, one
-//! with nginx for what is to be fast.
+//! What is measured beside each other: apps of ours, and Linux, one of busybox alone for what is to be small, one
+//! with nginx for what is to be fast, and where there is room one with nginx as users get it.
 
 use std::path::Path;
 
@@ -23,12 +23,15 @@ use crate::setup::programs;
 /// The columns of what is not an app.
 const BULK_COLUMN: &str = "bulk";
 const MINIMAL: &str = "Linux, busybox";
+const PACKAGED: &str = "Linux, nginx as packaged";
 const SERVERS: &str = "Linux, nginx";
 
 /// What makes a guest of an image of ours, or of Linux.
 pub(super) trait Host {
     /// A guest that can be started.
     type Guest: Server;
+    /// Whether there is memory for a third Linux.
+    const ROOMY: bool;
     /// A guest of an image of ours.
     fn landfall(&self, image: &Path) -> Self::Guest;
     /// A Linux guest.
@@ -43,6 +46,7 @@ pub(super) struct Systems<H: Host> {
     apps: Vec<(App, Image, H::Guest)>,
     bulk: H::Guest,
     minimal: H::Guest,
+    packaged: Option<H::Guest>,
     servers: H::Guest,
     parts: Parts,
 }
@@ -71,6 +75,7 @@ impl<H: Host> Systems<H> {
             apps: built,
             bulk: host.landfall(&bulk.path),
             minimal: host.linux(&parts, Kind::Minimal),
+            packaged: H::ROOMY.then(|| host.linux(&parts, Kind::Packaged)),
             servers: host.linux(&parts, Kind::Servers),
             parts,
             host,
@@ -103,12 +108,17 @@ impl<H: Host> Systems<H> {
         let apps = self.apps.iter();
         let apps = apps.map(|(app, _, guest)| (app.name.as_str(), guest, &[Service::Web][..]));
         let bulk = (BULK_COLUMN, &self.bulk, &Service::OF_BULK_GUEST[..]);
+        let packaged = self.packaged.iter();
+        let packaged = packaged.map(|guest| (PACKAGED, guest, &[Service::Web][..]));
+        // The last Linux is the one that ours are compared with.
         let linux = (SERVERS, &self.servers, &Service::ALL[..]);
-        apps.chain([bulk, linux])
+        apps.chain([bulk])
+            .chain(packaged)
+            .chain([linux])
             .map(|(column, guest, services)| {
                 let contender = Contender {
                     column: column.to_owned(),
-                    is_linux: column == SERVERS,
+                    is_linux: [PACKAGED, SERVERS].contains(&column),
                     server: guest,
                     services,
                 };

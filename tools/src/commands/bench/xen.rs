@@ -205,6 +205,8 @@ impl Drop for Guest {
 
 impl Host for Rc<Dom0> {
     type Guest = Guest;
+    /// The 32-bit host has 1 GiB, half of it dom0's.
+    const ROOMY: bool = false;
 
     fn landfall(&self, image: &Path) -> Guest {
         self.guest(image.to_owned(), 64, 15)
@@ -214,7 +216,8 @@ impl Host for Rc<Dom0> {
         let mut guest = self.guest(parts.linux(), 256, 30);
         guest.ramdisk = Some(parts.guest(kind));
         // A kernel that panics waits for ever where nobody says otherwise.
-        guest.arguments = format!("{} panic=-1", linux_guest::ON_XEN);
+        let words = [linux_guest::ON_XEN, "panic=-1"].into_iter();
+        guest.arguments = words.chain(kind.word()).collect::<Vec<_>>().join(" ");
         guest
     }
 
