@@ -135,7 +135,7 @@ fn each_card_has_its_own() {
         let name = format!("landfall_network_dropped_total{{card=\"{card}\",cause=\"checksum\"}}");
         assert_eq!(samples[&name], 0.0);
     }
-    assert_eq!(samples.len(), OF_ALL + 2 * (6 + 24), "{samples:?}");
+    assert_eq!(samples.len(), OF_ALL + 2 * (6 + 26), "{samples:?}");
 }
 
 #[test]

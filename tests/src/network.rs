@@ -108,6 +108,26 @@ impl Namespace {
         self.ip(&["route", "replace", network, "dev", TAP]);
     }
 
+    /// Moves this machine's addresses, those of `more` too, behind a bridge and a link that takes no large frames: Linux cuts
+    /// what a guest has left to its card, as for a wire, where it would take it whole (ip-link(8), `gso_max_size`).
+    pub fn cut_large_frames(&self, more: &[&str]) {
+        let [bridge, outer, inner] = ["bridge0", "cut0", "cut1"];
+        self.ip(&["address", "flush", "dev", TAP]);
+        self.ip(&["link", "add", bridge, "type", "bridge"]);
+        self.ip(&["link", "add", outer, "type", "veth", "peer", "name", inner]);
+        self.ip(&["link", "set", outer, "gso_max_size", "2000"]);
+        for link in [TAP, outer] {
+            self.ip(&["link", "set", link, "master", bridge, "up"]);
+        }
+        for link in [bridge, inner] {
+            self.ip(&["link", "set", link, "up"]);
+        }
+        let own = format!("{HOST}/24");
+        for address in [&[own.as_str()], more].concat() {
+            self.ip(&["address", "add", address, "dev", inner, "nodad"]);
+        }
+    }
+
     /// Returns the tap's number, which tells addresses of its link from those of others.
     pub fn tap_index(&self) -> u32 {
         let output = ip(&["-n", &self.name, "-j", "link", "show", TAP]);

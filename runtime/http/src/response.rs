@@ -19,10 +19,18 @@ const SECURITY: &str = "X-Content-Type-Options: nosniff\r\n\
     Referrer-Policy: no-referrer\r\n\
     Cross-Origin-Opener-Policy: same-origin\r\n\
     Cross-Origin-Resource-Policy: same-origin\r\n";
-const POLICY_NAME: &str = "Content-Security-Policy";
-const POLICY: &str = "Content-Security-Policy: default-src 'self'; \
+macro_rules! policy_name {
+    () => {
+        "Content-Security-Policy"
+    };
+}
+const POLICY_NAME: &str = policy_name!();
+const POLICY: &str = concat!(
+    policy_name!(),
+    ": default-src 'self'; \
     script-src 'self' 'wasm-unsafe-eval'; style-src 'self'; object-src 'none'; \
-    base-uri 'none'; form-action 'self'; frame-ancestors 'none'\r\n";
+    base-uri 'none'; form-action 'self'; frame-ancestors 'none'\r\n"
+);
 
 /// Bodies up to this size are copied behind their head and leave in the same write.
 const SMALL_BODY: usize = 2048;

@@ -19,6 +19,10 @@ pub struct Counters {
     pub resets: u64,
     /// Connections that ended because the peer fell silent.
     pub timeouts: u64,
+    /// TCP segments that were sent again because nothing was acknowledged in time (RFC 6298).
+    pub retransmits_timeout: u64,
+    /// TCP segments that were sent again because the peer told of a gap (RFC 6675).
+    pub retransmits_recovery: u64,
     /// Times the device had no room for a frame.
     pub device_full: u64,
     /// Dropped: truncated, or with lengths or flags that contradict each other.

@@ -6,7 +6,7 @@ use core::task::{Context, Poll};
 
 use embassy_net_driver::{Driver, TxToken};
 use landfall_offload::segmentation::{LONGEST, LargeFrame, SegmentationOffload};
-use landfall_tcp::{Flags, Header, Micros, Outgoing, Segment, Seq, State, Verdict};
+use landfall_tcp::{Flags, Header, Micros, Outgoing, Retransmission, Segment, Seq, State, Verdict};
 use smoltcp::wire::IpAddress;
 
 use crate::Error;
@@ -268,7 +268,15 @@ impl Inner {
             let Some(meter) = send_segment(&route, &outgoing, &connection.tcp, device, cx) else {
                 break Sent::DeviceFull;
             };
-            connection.tcp.sent(&outgoing, micros(now));
+            match connection.tcp.sent(&outgoing, micros(now)) {
+                None => {}
+                Some(Retransmission::Timeout(segments)) => {
+                    self.counters.retransmits_timeout += u64::from(segments);
+                }
+                Some(Retransmission::Recovery(segments)) => {
+                    self.counters.retransmits_recovery += u64::from(segments);
+                }
+            }
             sent.frames += meter.frames;
             sent.bytes += meter.bytes;
             if connection.tcp.is_settled() {

@@ -89,6 +89,9 @@ type Row<T, V> = (&'static str, &'static str, &'static str, fn(&T) -> V);
 
 const CONNECTIONS: &str = "landfall_tcp_connections";
 const CONNECTIONS_HELP: &str = "TCP connections by state.";
+const RETRANSMITS: &str = "landfall_tcp_retransmits_total";
+const RETRANSMITS_HELP: &str =
+    "TCP segments sent again, by what told that they were lost: time, or the peer.";
 const DROPPED: &str = "landfall_network_dropped_total";
 const DROPPED_HELP: &str = "Frames, SYNs, data and datagrams that were dropped, by cause.";
 
@@ -107,7 +110,7 @@ const STATES: [Row<ConnectionCounts, usize>; 5] = [
 ];
 
 /// All of them, those of one name in a row.
-const COUNTERS: [Row<Counters, u64>; 25] = [
+const COUNTERS: [Row<Counters, u64>; 27] = [
     (
         "landfall_network_receive_frames_total",
         "Frames received.",
@@ -189,6 +192,12 @@ const COUNTERS: [Row<Counters, u64>; 25] = [
         "",
         |it| it.timeouts,
     ),
+    (RETRANSMITS, RETRANSMITS_HELP, "timeout", |it| {
+        it.retransmits_timeout
+    }),
+    (RETRANSMITS, RETRANSMITS_HELP, "recovery", |it| {
+        it.retransmits_recovery
+    }),
     (
         "landfall_tcp_half_open_evicted_total",
         "Half-open connections that made room for newer ones.",
@@ -290,6 +299,8 @@ mod tests {
             time_wait_evicted: 23,
             orphans_aborted: 24,
             dropped_data: 25,
+            retransmits_timeout: 26,
+            retransmits_recovery: 27,
         }
     }
 }

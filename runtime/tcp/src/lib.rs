@@ -39,7 +39,7 @@ pub use receive::Verdict;
 pub use segment::{Flags, Header, Options, Segment};
 pub use seq::Seq;
 pub use stream::Stream;
-pub use transmit::Outgoing;
+pub use transmit::{Outgoing, Retransmission};
 
 /// A time or a length of time in microseconds.
 pub type Micros = u64;

@@ -5,8 +5,8 @@ use std::vec;
 use std::vec::Vec;
 
 use crate::{
-    Connection, Events, Flags, Header, Micros, Options, Pool, Segment, Seq, Settings, State,
-    Verdict,
+    Connection, Events, Flags, Header, Micros, Options, Pool, Retransmission, Segment, Seq,
+    Settings, State, Verdict,
 };
 
 const SECOND: Micros = 1_000_000;
@@ -50,6 +50,8 @@ struct Side {
     pool: Pool,
     received: Vec<u8>,
     reads: bool,
+    /// The number behind the highest that was seen on the wire.
+    top: Seq,
 }
 
 /// Two sides and what is on its way between them.
@@ -65,6 +67,9 @@ struct Pair {
     cut: bool,
     /// Bytes of data that the cards of both take at once.
     large: u32,
+    /// Segments that both sent again by what they say, after a timeout and to recover; and by what the wire shows.
+    again: (u32, u32),
+    seen_again: u32,
 }
 
 fn pool() -> Pool {
@@ -92,6 +97,18 @@ fn segments(outgoing: &crate::Outgoing, connection: &Connection) -> Vec<Vec<u8>>
     (0..count).map(segment).collect()
 }
 
+impl Side {
+    /// Returns whether a segment that this side sends takes numbers that were sent before.
+    fn shows_again(&mut self, wire: &[u8]) -> bool {
+        let segment = Segment::read(wire).unwrap();
+        let one = |flag| u32::from(segment.flags.has(flag));
+        let taken = segment.data.len() as u32 + one(Flags::SYN) + one(Flags::FIN);
+        let again = taken > 0 && segment.seq.is_before(self.top);
+        self.top = self.top.max(segment.seq.plus(taken));
+        again
+    }
+}
+
 impl Pair {
     /// A client that has asked, and the server that its SYN has reached.
     fn new(faults: Faults, client: Settings, server: Settings) -> Pair {
@@ -101,14 +118,16 @@ impl Pair {
         let wire = segments(&syn, &connection).remove(0);
         connection.sent(&syn, 0);
         let accepted = Connection::accept(server, Seq(77), &Segment::read(&wire).unwrap(), 0);
-        let side = |connection| Side {
+        let side = |connection, top| Side {
             connection,
             pool: pool(),
             received: Vec::new(),
             reads: true,
+            top,
         };
+        let tops = [connection.top, accepted.top];
         Pair {
-            sides: vec![side(connection), side(accepted)],
+            sides: vec![side(connection, tops[0]), side(accepted, tops[1])],
             wire: BTreeMap::new(),
             now: 0,
             count: 0,
@@ -117,6 +136,8 @@ impl Pair {
             sent: Vec::new(),
             cut: false,
             large: 0,
+            again: (0, 0),
+            seen_again: 0,
         }
     }
 
@@ -151,9 +172,14 @@ impl Pair {
                 let wires = segments(&outgoing, &side.connection);
                 // With options, too (RFC 6691, 3).
                 let most = 20 + usize::from(side.connection.mss).max(40);
-                side.connection.sent(&outgoing, self.now);
+                match side.connection.sent(&outgoing, self.now) {
+                    Some(Retransmission::Timeout(count)) => self.again.0 += count,
+                    Some(Retransmission::Recovery(count)) => self.again.1 += count,
+                    None => {}
+                }
                 for wire in wires {
                     assert!(wire.len() <= most, "{} bytes", wire.len());
+                    self.seen_again += u32::from(self.sides[from].shows_again(&wire));
                     self.sent.push((from, self.now, wire.clone()));
                     self.put_on_wire(1 - from, wire);
                 }
@@ -236,6 +262,7 @@ impl Pair {
             assert!(side.received == data, "the bytes differ");
             side.received.clear();
         }
+        assert_eq!(self.again.0 + self.again.1, self.seen_again);
         self.now - begin
     }
 
@@ -251,6 +278,15 @@ impl Pair {
             assert!(!side.connection.has_timed_out());
             assert_eq!(side.connection.poll_at(), None);
         }
+        assert_eq!(self.again.0 + self.again.1, self.seen_again);
+    }
+
+    /// What `send` has the sides send now is lost.
+    fn lose(&mut self, send: impl FnOnce(&mut Pair)) {
+        self.cut = true;
+        send(self);
+        self.send_all();
+        self.cut = false;
     }
 }
 
@@ -260,6 +296,51 @@ fn bytes_arrive_both_ways() {
     let time = pair.transfer(1_000_000);
     assert!(time < SECOND, "{time}");
     pair.close_both();
+    assert_eq!(pair.again, (0, 0));
+}
+
+#[test]
+fn what_is_sent_again_is_counted_once_by_its_cause() {
+    // In the middle.
+    for sack in [true, false] {
+        let mut pair = Pair::established();
+        for side in &mut pair.sides {
+            side.connection.peer_takes_sack = sack;
+        }
+        pair.lose(|pair| assert_eq!(pair.write(0, &[1; 1000]), 1000));
+        for _ in 0..5 {
+            pair.write(0, &[2; 1000]);
+            let next = pair.now + 1000;
+            pair.run(next);
+        }
+        pair.run(SECOND);
+        assert_eq!((pair.sides[1].received.len(), pair.again), (6000, (0, 1)));
+    }
+    // The last, of which nobody tells: data, the end, both together.
+    for (length, ends) in [(1000, false), (0, true), (1000, true)] {
+        let mut pair = Pair::established();
+        pair.lose(|pair| {
+            pair.write(0, &vec![1; length]);
+            if ends {
+                pair.sides[0].connection.close();
+            }
+        });
+        pair.run(2 * SECOND);
+        assert_eq!(pair.sides[1].received.len(), length);
+        assert_eq!((pair.sides[1].connection.ended, pair.again), (ends, (1, 0)));
+    }
+    // An answer to a SYN, which goes again in time, and the answer when that comes.
+    let mut pair = Pair::new(Faults::default(), SETTINGS, SETTINGS);
+    pair.lose(|pair| pair.now = SECOND / 2);
+    pair.run(2 * SECOND);
+    assert_eq!(pair.states(), (State::Established, State::Established));
+    assert_eq!((pair.again, pair.seen_again), ((1, 1), 2));
+    // All that a card was to cut.
+    let mut pair = Pair::established();
+    pair.large = 20_500;
+    pair.lose(|pair| assert_eq!(pair.write(0, &[1; 9500]), 9500));
+    pair.run(2 * SECOND);
+    assert_eq!((pair.again, pair.seen_again), ((10, 0), 10));
 }
 
 #[test]
@@ -297,6 +378,7 @@ fn a_card_that_cuts_gets_many_segments_at_once() {
         pair.large = 20_500;
         pair.transfer(300_000);
         pair.close_both();
+        assert_eq!(pair.again == (0, 0), loss == 0);
     }
     let mut pair = Pair::established();
     pair.large = 20_500;
@@ -529,10 +611,13 @@ fn an_abort_is_told_once() {
 #[test]
 fn both_may_ask_at_the_same_time() {
     let mut pair = Pair::new(Faults::default(), SETTINGS, SETTINGS);
-    pair.sides[1].connection = Connection::connect(SETTINGS, Seq(1), 0);
-    pair.sides[0].connection = Connection::connect(SETTINGS, Seq(9), 0);
+    for (side, first) in pair.sides.iter_mut().zip([Seq(9), Seq(1)]) {
+        side.connection = Connection::connect(SETTINGS, first, 0);
+        side.top = first;
+    }
     pair.run(SECOND);
     assert_eq!(pair.states(), (State::Established, State::Established));
+    assert_eq!(pair.again, (0, 2));
     pair.transfer(10_000);
     pair.close_both();
 }

@@ -32,6 +32,17 @@ enum Kind {
     Ack,
 }
 
+/// How many segments went out that have data, a SYN or a FIN that had been sent before, as RFC 4898 counts them
+/// (tcpEStatsPerfSegsRetrans), and why they did.
+#[derive(Clone, Copy, Debug, Eq, PartialEq)]
+pub enum Retransmission {
+    /// Nothing was acknowledged in time (RFC 6298, 5).
+    Timeout(u32),
+    /// The peer told of a gap, by ranges or by acknowledging the same again (RFC 6675, RFC 6582), or had no answer to
+    /// its SYN yet.
+    Recovery(u32),
+}
+
 impl Connection {
     /// Returns the segment that is to be sent now, if any. Nothing changes but by time until [`Self::sent`] says that it
     /// was sent; a caller that has no room asks again later.
@@ -82,8 +93,9 @@ impl Connection {
             .copy(outgoing.offset, &mut out[..outgoing.length]);
     }
 
-    /// A segment that [`Self::poll`] returned was sent.
-    pub fn sent(&mut self, outgoing: &Outgoing, now: Micros) {
+    /// A segment that [`Self::poll`] returned was sent. Returns what of it was sent again.
+    pub fn sent(&mut self, outgoing: &Outgoing, now: Micros) -> Option<Retransmission> {
+        let mut again = None;
         let Outgoing {
             header,
             length,
@@ -91,7 +103,10 @@ impl Connection {
             ..
         } = outgoing;
         match kind {
-            Kind::Reset => return self.reset_due = false,
+            Kind::Reset => {
+                self.reset_due = false;
+                return None;
+            }
             Kind::Probe => {
                 self.probe_due = false;
                 self.asked_at = now;
@@ -110,13 +125,13 @@ impl Connection {
                     }
                     self.silent_since = now;
                 }
-                if end.is_after(self.top) {
+                if header.seq.is_before(self.top) {
+                    again = Some(self.retransmission(outgoing));
+                } else if self.timed.is_none() {
                     // What was sent once only is timed (RFC 6298, 3).
-                    if !header.seq.is_before(self.top) && self.timed.is_none() {
-                        self.timed = Some((end, now));
-                    }
-                    self.top = end;
+                    self.timed = Some((end, now));
                 }
+                self.top = self.top.max(end);
                 match kind {
                     Kind::Again => self.sent_again(end),
                     _ => self.nxt = end,
@@ -130,6 +145,20 @@ impl Connection {
             self.ack_due = false;
             self.ack_at = None;
             self.unacknowledged = 0;
+        }
+        again
+    }
+
+    /// What of a segment that begins with an old number was sent before.
+    fn retransmission(&self, outgoing: &Outgoing) -> Retransmission {
+        let old = self.top.since(outgoing.header.seq);
+        let old = old.min(outgoing.length as u32);
+        // A SYN or a FIN alone has no data.
+        let segments = old.div_ceil(outgoing.mss.into()).max(1);
+        let asked = self.state == State::SynReceived && self.rtt.unanswered == 0;
+        match outgoing.kind {
+            Kind::Next if !asked => Retransmission::Timeout(segments),
+            _ => Retransmission::Recovery(segments),
         }
     }
 

@@ -109,6 +109,20 @@ impl Shared {
         })
     }
 
+    /// Has a frame sent as `send` does, or written to nowhere while there is no backend.
+    fn send<R, W: FnOnce(&mut [u8]) -> R>(
+        &mut self,
+        length: usize,
+        write: W,
+        send: impl FnOnce(&mut Transmit, &mut Counters, W) -> R,
+    ) -> R {
+        self.announce();
+        match &mut self.rings {
+            Some(rings) => send(&mut rings.transmit, &mut self.counters, write),
+            None => write(&mut alloc::vec![0; length]),
+        }
+    }
+
     fn stack_waits(&mut self, context: &Context<'_>) {
         match &mut self.stack {
             Some(waker) => waker.clone_from(context.waker()),
@@ -233,14 +247,9 @@ impl SegmentationOffload for Netfront {
             }
             return false;
         }
-        shared.announce();
-        let Shared {
-            rings, counters, ..
-        } = &mut *shared;
-        match rings {
-            Some(rings) => rings.transmit.send_large(frame, counters, write),
-            None => write(&mut alloc::vec![0; frame.length]),
-        }
+        shared.send(frame.length, write, |transmit, counters, write| {
+            transmit.send_large(frame, counters, write);
+        });
         true
     }
 }
@@ -279,13 +288,8 @@ pub struct TxToken<'a> {
 impl embassy_net_driver::TxToken for TxToken<'_> {
     fn consume<R, F: FnOnce(&mut [u8]) -> R>(self, length: usize, write: F) -> R {
         let mut shared = self.shared.borrow_mut();
-        shared.announce();
-        let Shared {
-            rings, counters, ..
-        } = &mut *shared;
-        match rings {
-            Some(rings) => rings.transmit.send(length, counters, write),
-            None => write(&mut alloc::vec![0; length]),
-        }
+        shared.send(length, write, |transmit, counters, write| {
+            transmit.send(length, counters, write)
+        })
     }
 }

@@ -179,6 +179,10 @@ fn a_peer_that_vanishes_is_noticed() {
         assert_eq!(idle.read(&mut [0; 8]).await, Err(Error::TimedOut));
         let seconds = (clock::now() - start).secs();
         assert!((75..=136).contains(&seconds), "{seconds}");
+        // Twice as long after each; asking for a sign of life sends nothing again.
+        let counters = client.counters();
+        let again = (counters.retransmits_timeout, counters.retransmits_recovery);
+        assert_eq!(again, (8, 0));
         drop((idle, busy));
         clock::sleep_ms(150_000).await;
         Pair::until_empty(server, client).await;

@@ -81,7 +81,10 @@ fn a_card_that_cuts_segments_gets_large_frames() {
                 };
                 let (_sender, received) = join(send, receive).await;
                 assert!(received == data, "the bytes differ");
-                client.counters().frames_out
+                let counters = client.counters();
+                let again = [counters.retransmits_timeout, counters.retransmits_recovery];
+                assert_eq!(again.map(|it| it > 0), [loss > 0; 2], "{again:?}");
+                counters.frames_out
             })
         });
         println!("{loss} per mille lost: {frames:?} frames");
