@@ -19,18 +19,9 @@ const SECURITY: &str = "X-Content-Type-Options: nosniff\r\n\
     Referrer-Policy: no-referrer\r\n\
     Cross-Origin-Opener-Policy: same-origin\r\n\
     Cross-Origin-Resource-Policy: same-origin\r\n";
-macro_rules! policy_name {
-    () => {
-        "Content-Security-Policy"
-    };
-}
-const POLICY_NAME: &str = policy_name!();
-const POLICY: &str = concat!(
-    policy_name!(),
-    ": default-src 'self'; \
-    script-src 'self' 'wasm-unsafe-eval'; style-src 'self'; object-src 'none'; \
-    base-uri 'none'; form-action 'self'; frame-ancestors 'none'\r\n"
-);
+const POLICY_NAME: &str = "Content-Security-Policy";
+const POLICY: &str = ": default-src 'self'; script-src 'self' 'wasm-unsafe-eval'; style-src 'self'; \
+    object-src 'none'; base-uri 'none'; form-action 'self'; frame-ancestors 'none'\r\n";
 
 /// Bodies up to this size are copied behind their head and leave in the same write.
 const SMALL_BODY: usize = 2048;
@@ -257,7 +248,7 @@ impl Response {
         push(out, &["HTTP/1.1 ", self.status.line(), "\r\n", SECURITY]);
         let own_policy = |(name, _): &(&str, _)| name.eq_ignore_ascii_case(POLICY_NAME);
         if !self.headers.iter().any(own_policy) {
-            push(out, &[POLICY]);
+            push(out, &[POLICY_NAME, POLICY]);
         }
         if let Some(etag) = self.etag {
             push(out, &["ETag: ", etag, "\r\n"]);
