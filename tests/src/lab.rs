@@ -39,9 +39,10 @@ impl Lab {
         self.with_images(self.images.join("defmt"))
     }
 
-    /// A folder for what several tests build, which stays.
-    pub fn shared(&self, name: &str) -> PathBuf {
-        self.images.join(name)
+    /// Cargo's target folder for copies of the workspace, which stays: what all have in common is built once. It is not
+    /// the workspace's, for the names of their packages are the same.
+    pub fn target_of_copies(&self) -> PathBuf {
+        self.images.join("copies")
     }
 
     /// The executable of `cargo landfall`.

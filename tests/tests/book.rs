@@ -118,8 +118,7 @@ impl Shell<'_> {
             .arg("-c")
             .arg(words.replace("cargo landfall", &tool))
             .current_dir(self.folder.path())
-            // The names of the copy's packages are those of the workspace's: their results must not mix.
-            .env("CARGO_TARGET_DIR", self.folder.path().join("target"))
+            .env("CARGO_TARGET_DIR", self.lab.target_of_copies())
             .stdin(Stdio::null());
         command
     }
@@ -132,6 +131,9 @@ impl Shell<'_> {
                 let output = output.expect("bash can be started");
                 let text = [output.stdout, output.stderr].concat();
                 let text = String::from_utf8_lossy(&text);
+                // The reader's target folder is in the workspace.
+                let target = self.lab.target_of_copies().display().to_string();
+                let text = text.replace(&target, "target");
                 let as_said = output.status.success() == (step.kind == Kind::Succeeds);
                 assert!(as_said, "{}: {}\n{text}", step.command, output.status);
                 check(&text, step);

@@ -13,7 +13,7 @@ use crate::setup::toolchain::{Toolchain, cargo_program};
 use crate::setup::wasm::{self, WasmToolchain};
 
 /// The compilers of one run of this tool; each is looked for once.
-#[derive(Debug)]
+#[derive(Clone, Debug)]
 pub(crate) struct Compilers {
     target_directory: PathBuf,
     root: PathBuf,
@@ -23,6 +23,8 @@ pub(crate) struct Compilers {
     defmt: bool,
     /// Features of the crate `landfall` that images have besides their app's.
     parts: Vec<String>,
+    /// Whether another cargo writes to the same terminal.
+    in_company: bool,
 }
 
 /// Whether an absent compiler for WebAssembly is worth fetching.
@@ -44,6 +46,7 @@ impl Compilers {
             wasm: None,
             defmt: false,
             parts: Vec::new(),
+            in_company: false,
         }
     }
 
@@ -55,6 +58,14 @@ impl Compilers {
     /// Gives images these features of the crate `landfall`, besides those that their apps ask for.
     pub(crate) fn with_parts(self, parts: Vec<String>) -> Self {
         Self { parts, ..self }
+    }
+
+    /// The same for commands that run beside others: without the bar that cargo keeps in the last line.
+    pub(crate) fn in_company(self) -> Self {
+        Self {
+            in_company: true,
+            ..self
+        }
     }
 
     /// The compiler for `target`.
@@ -74,14 +85,28 @@ impl Compilers {
         target: Option<&str>,
         pages: Pages,
     ) -> Result<Command> {
+        let folder = self.target_directory.join("landfall");
+        self.command_in(&folder, subcommand, target, pages)
+    }
+
+    /// The same, with the folders of compilers that are not the user's in `folder`.
+    fn command_in(
+        &mut self,
+        folder: &Path,
+        subcommand: &[&str],
+        target: Option<&str>,
+        pages: Pages,
+    ) -> Result<Command> {
         let mut command = Command::new(cargo_program());
         command.args(subcommand).current_dir(&self.root);
         remove_own_variables(&mut command);
         if let Some(target) = target {
-            self.get(target)?
-                .apply(&mut command, &self.target_directory);
+            self.get(target)?.apply(&mut command, folder);
         }
         self.apply_wasm(&mut command, pages)?;
+        if self.in_company {
+            command.env("CARGO_TERM_PROGRESS_WHEN", "never");
+        }
         Ok(command)
     }
 
@@ -101,6 +126,16 @@ impl Compilers {
         Ok(())
     }
 
+    /// Cargo's target folder for images of `board`: one for each CPU. What is compiled for another CPU of a target has the
+    /// same names, so that in one folder boards would throw away each other's; and cargo runs once at a time in each.
+    pub(crate) fn build_folder(&self, board: &Board) -> PathBuf {
+        let cpu = board.target_cpu.as_ref().or(board.target.as_ref());
+        cpu.map_or_else(
+            || self.target_directory.clone(),
+            |cpu| self.target_directory.join("landfall/build").join(cpu),
+        )
+    }
+
     /// Builds `app` for `board` as users get it; cargo's progress goes to standard error. Returns the
     /// executable.
     pub(crate) fn build(&mut self, app: &App, board: &Board) -> Result<PathBuf> {
@@ -116,7 +151,9 @@ impl Compilers {
             "--package",
             &app.package,
         ];
-        let mut command = self.command(&subcommand, board.target.as_deref(), pages)?;
+        let folder = self.build_folder(board);
+        let mut command = self.command_in(&folder, &subcommand, board.target.as_deref(), pages)?;
+        command.env("CARGO_TARGET_DIR", &folder);
         if let Some(target) = &board.target {
             let cpu = board.target_cpu.iter();
             let flags = cpu.map(|cpu| format!("-Ctarget-cpu={cpu}"));
@@ -126,12 +163,6 @@ impl Compilers {
             let flags = serde_json::Value::from(flags);
             let setting = format!("target.{target}.rustflags={flags}");
             command.args(["--config", &setting]);
-        }
-        if let Some(cpu) = &board.target_cpu {
-            // What is compiled for another CPU has the same names: in one folder, boards would throw away each other's.
-            let folder = self.target_directory.join("landfall/build").join(cpu);
-            let folder = serde_json::Value::from(folder.to_string_lossy());
-            command.args(["--config", &format!("build.build-dir={folder}")]);
         }
         if let Some(feature) = &board.feature {
             command

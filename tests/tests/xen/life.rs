@@ -52,8 +52,7 @@ fn an_app_that_new_has_made_is_a_guest() {
     ] {
         let mut command = host.lab().supervised(host.lab().tool());
         command.args(words).current_dir(folder.path());
-        // What all copies have in common is built once.
-        command.env("CARGO_TARGET_DIR", host.lab().shared("new"));
+        command.env("CARGO_TARGET_DIR", host.lab().target_of_copies());
         let output = command.output().expect("the tool can be started");
         let said = String::from_utf8_lossy(&output.stderr);
         assert!(output.status.success(), "{}: {said}", words.join(" "));

@@ -1,6 +1,7 @@
 //! `cargo landfall test`: everything that CI checks, one step after the other.
 
 mod count;
+mod images;
 mod steps;
 mod xen;
 

@@ -247,15 +247,15 @@ impl Toolchain {
     }
 
     /// Makes `command` (cargo with a subcommand) compile for the target. Compilers that are not the
-    /// user's get a target folder of their own below `target_directory`: sharing one, each would throw
-    /// away the other's work.
-    pub(crate) fn apply(&self, command: &mut Command, target_directory: &Path) {
+    /// user's get a target folder of their own in `folder`: sharing one, each would throw away the other's
+    /// work.
+    pub(crate) fn apply(&self, command: &mut Command, folder: &Path) {
         command.args(["--target", &self.target]).args(self.flags());
         if self.builds_library() {
             command.env("RUSTC_BOOTSTRAP", "1");
             command
                 .arg("--target-dir")
-                .arg(target_directory.join("landfall").join(self.way.name()));
+                .arg(folder.join(self.way.name()));
         }
         if self.way == Way::Debian {
             command.env("RUSTC", &self.rustc);
@@ -351,7 +351,7 @@ mod tests {
             "aarch64-unknown-none",
             "-Zbuild-std=core,alloc",
             "--target-dir",
-            "/t/landfall/debian",
+            "/t/debian",
         ];
         assert_eq!(words(&command), expected);
         let names: Vec<_> = command

@@ -1,6 +1,6 @@
 //! How many bytes are shipped.
 
-use std::path::Path;
+use std::path::{Path, PathBuf};
 
 use anyhow::Result;
 
@@ -48,16 +48,17 @@ fn folder_bytes(folder: &Path) -> Option<u64> {
     Some(sizes.sum())
 }
 
-/// The size of the module that the app's build script made last, in whichever target folder.
+/// The size of the module that the app's build script made last, for this machine or for any CPU.
 fn newest_module(workspace: &Workspace, app: &App) -> Option<u64> {
     let target = workspace.target_directory();
     let mut modules = Vec::new();
-    for folder in [
-        target.clone(),
-        target.join("landfall/source"),
-        target.join("landfall/debian"),
-    ] {
-        find_modules(&folder, &app.package, &mut modules);
+    find_modules(&target, &app.package, &mut modules);
+    for cpu in entries(&target.join("landfall/build")) {
+        for compiler in ["", "source", "debian"] {
+            for target in entries(&cpu.join(compiler)) {
+                find_modules(&target, &app.package, &mut modules);
+            }
+        }
     }
     let newest = modules
         .into_iter()
@@ -67,21 +68,19 @@ fn newest_module(workspace: &Workspace, app: &App) -> Option<u64> {
 
 fn find_modules(target: &Path, package: &str, found: &mut Vec<std::fs::Metadata>) {
     let prefix = format!("{package}-");
-    for build in [
-        target.join("release/build"),
-        target.join("aarch64-unknown-none/release/build"),
-    ] {
-        let scripts = std::fs::read_dir(build).into_iter().flatten().flatten();
-        for script in
-            scripts.filter(|script| script.file_name().to_string_lossy().starts_with(&prefix))
-        {
-            let release = script
-                .path()
-                .join("out/wasm/wasm32-unknown-unknown/release");
-            let files = std::fs::read_dir(release).into_iter().flatten().flatten();
-            let modules =
-                files.filter(|file| file.path().extension().is_some_and(|kind| kind == "wasm"));
-            found.extend(modules.filter_map(|module| module.metadata().ok()));
-        }
+    let scripts = entries(&target.join("release/build"));
+    for script in scripts.filter(|script| {
+        let name = script.file_name().unwrap_or_default();
+        name.to_string_lossy().starts_with(&prefix)
+    }) {
+        let files = entries(&script.join("out/wasm/wasm32-unknown-unknown/release"));
+        let modules = files.filter(|file| file.extension().is_some_and(|kind| kind == "wasm"));
+        found.extend(modules.filter_map(|module| module.metadata().ok()));
     }
+}
+
+/// What is in a folder; nothing where there is none.
+fn entries(folder: &Path) -> impl Iterator<Item = PathBuf> + use<> {
+    let entries = std::fs::read_dir(folder).into_iter().flatten().flatten();
+    entries.map(|entry| entry.path())
 }

@@ -8,13 +8,12 @@ use anyhow::{Context, Result, ensure};
 
 use super::count::Count;
 use super::xen::{self, Host};
-use super::{Outcome, Step};
+use super::{Outcome, Step, images};
 use crate::card::models::{Emulation, emulated};
 use crate::card::{device_tree, u_boot, xen as card_xen};
 use crate::cargo::{Compilers, Pages, executables, message_format};
-use crate::commands::build;
 use crate::process::{self, ChildGuard};
-use crate::registry::{Board, FUZZERS, Workspace};
+use crate::registry::{FUZZERS, Workspace};
 use crate::setup::{components, debian, programs, sshd, wasm, xen_headers};
 
 /// The package of the tests that start images.
@@ -92,11 +91,17 @@ impl Bench {
         }
         u_boot::qemu()?;
         card_xen::Parts::get(None)?;
+        self.get_compilers()?;
+        Ok(Outcome::Ran(Count::ONE))
+    }
+
+    /// Has the compilers for pages and for all boards.
+    fn get_compilers(&mut self) -> Result<()> {
         self.compilers.get(wasm::TARGET)?;
         for target in self.targets()? {
             self.compilers.get(&target)?;
         }
-        Ok(Outcome::Ran(Count::ONE))
+        Ok(())
     }
 
     /// The targets of all boards that have one, each once.
@@ -209,37 +214,11 @@ impl Bench {
     }
 
     fn build_images(&mut self) -> Result<Outcome> {
-        let boards = self.workspace.boards()?;
-        let mut count = Count::default();
-        let apps = self.workspace.apps_and_guests()?;
-        for board in &boards {
-            for app in apps.iter().filter(|app| app.is_tested_on(board)) {
-                let folder = self.images.join(&board.name);
-                let image = build::build(&mut self.compilers, app, board, &folder)?;
-                println!("{:>9} bytes  {}", image.bytes, image.path.display());
-                count += Count::ONE;
-            }
-        }
-        count += self.build_defmt_images(&boards)?;
+        // Once, before several threads want them.
+        self.get_compilers()?;
+        let count = images::build(&self.workspace, &self.compilers, &self.images)?;
         self.images_built = true;
         Ok(Outcome::Ran(count))
-    }
-
-    /// Builds the smallest app once more, so that it logs by defmt, for the boards that QEMU starts itself.
-    fn build_defmt_images(&self, boards: &[Board]) -> Result<Count> {
-        let mut compilers = Compilers::new(&self.workspace).with_defmt(true);
-        let app = self.workspace.app("hello")?;
-        let mut count = Count::default();
-        for board in boards
-            .iter()
-            .filter(|board| board.target.is_some() && board.loader.is_none())
-        {
-            let folder = self.images.join("defmt").join(&board.name);
-            let image = build::build(&mut compilers, &app, board, &folder)?;
-            println!("{:>9} bytes  {}", image.bytes, image.path.display());
-            count += Count::ONE;
-        }
-        Ok(count)
     }
 
     fn guests(&mut self) -> Result<Outcome> {
