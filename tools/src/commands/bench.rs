@@ -38,9 +38,10 @@ const BULK: &str = "iperf3";
 /// Linux guests of the same machine or Xen, and a column with the ratio to them: one with busybox for size, memory and
 /// start, one with nginx for load, and beside QEMU's machines one with nginx as Debian's package configures it. The ratio
 /// is to the faster of them. The load needs root: it runs over taps in network namespaces, which this command makes and
-/// removes. All systems are up at once and loaded in turns, for some rounds; the table has the median and the spread. On boards xenvm and cubieboard2 they are guests in the Xen lab. On board sunxi the time from power-on is
-/// measured, through U-Boot, and no Linux stands beside it. On board unix only the load is measured, of a process on
-/// this machine's sockets and of one on a tap.
+/// removes. All systems are up at once and loaded in turns, for some rounds; the table has the median and the spread. On
+/// boards xenvm and cubieboard2 they are guests in the Xen lab. On board sunxi the time from power-on is measured, through
+/// U-Boot, and no Linux stands beside it. On board unix only the load is measured, of a process on this machine's sockets
+/// and of one on a tap.
 #[derive(Debug, clap::Args)]
 #[command(after_help = "Examples:\n  \
     cargo landfall bench                    all apps; some minutes\n  \
