@@ -19,7 +19,7 @@ pub(crate) const IN_QEMU: &str = "console=ttyAMA0 rdinit=/init quiet panic=-1";
 pub(crate) const MODULES: [&str; 3] = ["virtio_mmio", "virtio_net", "xen-netfront"];
 
 /// What of Debian's packages is for them, besides what dom0 has: packages, and files in them.
-pub(crate) const PACKAGES: [&str; 2] = ["nginx", "openbsd-inetd"];
+pub(crate) const PACKAGES: [&str; 3] = ["nginx", "nginx-common", "openbsd-inetd"];
 /// See [`PACKAGES`].
 pub(crate) const WANTED: [&str; 5] = [
     "usr/sbin/nginx",
