@@ -183,7 +183,7 @@ impl Inner {
             Verdict::NoMemory => self.counters.dropped_data += 1,
             Verdict::Taken => {}
         }
-        let mut settled = false;
+        let mut settled = None;
         if let Some(connection) = self.connections.get_mut(id) {
             // What is only aimed at it by somebody who guesses takes it nowhere else.
             if connection.tcp.is_heard(micros(now)) {
@@ -191,12 +191,15 @@ impl Inner {
             }
             connection.discard(&mut self.pool);
             connection.wake();
-            settled = connection.tcp.is_settled();
+            if connection.tcp.is_settled() {
+                settled = connection.tcp.poll_at();
+            }
         }
         self.settle(id, now);
-        // After an acknowledgement of what was sent, say, the timer that it has is early enough.
-        if !settled {
-            self.mark(Work::Tcp(id));
+        match settled {
+            // An acknowledgement of what was sent, say: there is nothing to ask for.
+            Some(at) => self.set_timer(Work::Tcp(id), instant(at)),
+            None => self.mark(Work::Tcp(id)),
         }
     }
 

@@ -164,10 +164,13 @@ impl Pair {
         for from in 0..2 {
             loop {
                 let side = &mut self.sides[from];
+                let due = side.connection.poll_at().is_some_and(|at| at <= self.now);
+                let settled = side.connection.is_settled() && !due;
                 let polled = side.connection.poll(&mut side.pool, self.now, self.large);
                 let Some(outgoing) = polled else {
                     break;
                 };
+                assert!(!settled, "it said that there was nothing: {outgoing:?}");
                 assert!(outgoing.length <= usize::from(outgoing.mss).max(self.large as usize));
                 let wires = segments(&outgoing, &side.connection);
                 // With options, too (RFC 6691, 3).
