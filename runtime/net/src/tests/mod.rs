@@ -76,6 +76,8 @@ impl Task {
 #[derive(Clone, Default)]
 struct World {
     new: Rc<RefCell<Vec<Task>>>,
+    /// Looked at whenever nothing is runnable.
+    stacks: Rc<RefCell<Vec<Stack>>>,
 }
 
 impl World {
@@ -120,6 +122,7 @@ impl World {
                 return value;
             }
             if !moved && self.new.borrow().is_empty() {
+                self.stacks.borrow().iter().for_each(assert_timed);
                 assert!(clock::advance(), "everything waits and nothing will happen");
                 assert!(clock::now() < end, "not done within an hour");
             }
@@ -173,6 +176,10 @@ impl Pair {
         world.spawn(async move { runner.run().await });
         let (client, mut runner) = crate::new(wire.end(1), client).unwrap();
         world.spawn(async move { runner.run().await });
+        world
+            .stacks
+            .borrow_mut()
+            .extend([server.clone(), client.clone()]);
         Pair {
             world,
             wire,
@@ -206,6 +213,22 @@ impl Pair {
         assert_empty(&server);
         assert_empty(&client);
     }
+}
+
+/// Checks that every connection that rests is asked again before it is late.
+fn assert_timed(stack: &Stack) {
+    stack.with(|inner| {
+        // Crowds would take long.
+        for id in inner.connections.ids().into_iter().take(20) {
+            let connection = inner.connections.get(id).unwrap();
+            let schedule = &connection.schedule;
+            let rests = !schedule.dirty && schedule.waits_for.is_none();
+            if let (true, Some(due)) = (rests, connection.tcp.poll_at()) {
+                let timer = schedule.timer.map(crate::tcp::micros);
+                assert!(timer.is_some_and(|at| at <= due), "{timer:?} for {due}");
+            }
+        }
+    });
 }
 
 /// Checks that nothing is left of any connection.
