@@ -53,8 +53,7 @@ impl Scanner {
     pub(crate) fn scan(&mut self, bytes: &[u8], limits: &Limits) -> Result<Scan, StatusCode> {
         let line_bytes = limits.request_line_bytes.saturating_add(2);
         loop {
-            let first_line = self.line == self.start;
-            let (most, too_long) = match first_line {
+            let (most, too_long) = match self.request_line.is_none() {
                 true => (line_bytes.min(limits.head_bytes), StatusCode::URI_TOO_LONG),
                 false => (
                     limits.head_bytes,

@@ -107,11 +107,10 @@ impl Line {
 
 impl Drop for Line {
     fn drop(&mut self) {
-        let text = &mut self.text[..self.length];
-        if let [within @ .., b'\n'] = text {
-            self.length = within.len();
-        }
-        let text = &mut self.text[..self.length];
+        let text = match &mut self.text[..self.length] {
+            [text @ .., b'\n'] => text,
+            text => text,
+        };
         // Line feeds within are spaces, and nothing looks like a mark.
         for byte in text.iter_mut().filter(|byte| **byte < b' ') {
             *byte = b' ';

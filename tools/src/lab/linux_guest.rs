@@ -101,8 +101,8 @@ pub(crate) fn root(packages: &Tree) -> Result<Tree> {
 /// The root folder of [`Kind::Servers`].
 pub(crate) fn root_with_servers(packages: &Tree) -> Result<Tree> {
     let mut root = root(packages)?;
-    for program in WANTED.into_iter().chain(["usr/bin/iperf3"]) {
-        root.take(packages, program)?;
+    for path in WANTED.into_iter().chain(["usr/bin/iperf3"]) {
+        root.take(packages, path)?;
     }
     libraries::add(&mut root, packages, &[])?;
     for (path, mode, text) in OWN_SERVERS {
