@@ -2,7 +2,9 @@
 
 #![forbid(unsafe_code)]
 
+use std::io::{BufRead, BufReader};
 use std::net::{Ipv4Addr, TcpListener};
+use std::os::unix::fs::symlink;
 use std::path::Path;
 use std::process::Command;
 use std::time::{Duration, Instant};
@@ -302,6 +304,37 @@ fn ctrl_c_ends_the_guest() {
         }
         assert!(!guest.console().contains("panicked"), "{}", guest.console());
     }
+}
+
+/// As in `cargo landfall run hello --board virt 2>&1 | head`.
+#[test]
+fn who_stops_reading_ends_the_guest() {
+    let Some(lab) = Lab::open() else { return };
+    let (reader, writer) = std::io::pipe().expect("a pipe");
+    // The tool writes the image beside the ELF file.
+    let folder = lab.folder();
+    let elf = folder.path().join("hello.elf");
+    symlink(lab.elf("hello", "virt"), &elf).expect("the folder is empty");
+    let mut tool = lab.supervised(lab.tool());
+    tool.arg("run-image").arg(&elf).args(["--port", "0"]);
+    tool.stdout(writer.try_clone().expect("a pipe"))
+        .stderr(writer);
+    let mut child = tool.spawn().expect("the tool starts");
+    // It has the ends that are written to.
+    drop(tool);
+    let mut console = String::new();
+    let mut lines = BufReader::new(reader);
+    while !console.contains("Landfall") {
+        assert_ne!(lines.read_line(&mut console).expect("text"), 0, "{console}");
+    }
+    let processes = children(child.id());
+    assert!(!processes.is_empty(), "no QEMU runs:\n{console}");
+    drop(lines);
+    let status = wait_until("the tool's end", DEADLINE, || {
+        child.try_wait().expect("a child")
+    });
+    assert_eq!(status.code(), Some(INTERRUPTED));
+    assert_gone(&processes);
 }
 
 #[test]

@@ -2,7 +2,7 @@
 //!
 //! The guest is a child process: QEMU for a bare-metal board, the app itself for `unix`.
 
-use std::io::{Read, Write};
+use std::io::Read;
 use std::net::SocketAddr;
 use std::process::{Command, ExitStatus, Stdio};
 use std::sync::Arc;
@@ -197,11 +197,7 @@ impl Guest {
 
     fn show(&self, text: &str) {
         if !self.quiet && !text.is_empty() {
-            let mut stdout = std::io::stdout().lock();
-            // A closed pipe must not end the guest's supervision.
-            let _closed = stdout
-                .write_all(text.as_bytes())
-                .and_then(|()| stdout.flush());
+            print!("{text}");
         }
     }
 

@@ -24,14 +24,19 @@ const GRACE: Duration = Duration::from_secs(2);
 
 static STOPPED: AtomicBool = AtomicBool::new(false);
 
-/// The user ended the command (Ctrl-C, SIGTERM or SIGHUP).
+/// The user ended the command (Ctrl-C, SIGTERM, SIGHUP, or who read what it prints has left).
 #[derive(Debug, thiserror::Error)]
 #[error("interrupted")]
 pub(crate) struct Interrupted;
 
 /// From now on Ctrl-C, SIGTERM and SIGHUP set a flag that [`stopped`] reads, so that guards can clean up.
 pub(crate) fn watch_signals() -> Result<()> {
-    ctrlc::set_handler(|| STOPPED.store(true, Ordering::Relaxed)).context("cannot watch for Ctrl-C")
+    ctrlc::set_handler(stop).context("cannot watch for Ctrl-C")
+}
+
+/// Asks the command to end, as Ctrl-C does.
+pub(crate) fn stop() {
+    STOPPED.store(true, Ordering::Relaxed);
 }
 
 /// Returns whether the user asked the command to end.

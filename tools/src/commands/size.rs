@@ -186,7 +186,7 @@ impl Content {
             &rows,
         );
         if !self.largest.is_empty() {
-            println!();
+            print!("\n");
             let items = self.largest.iter();
             let rows: Vec<[String; 2]> = items
                 .map(|item| [number(item.bytes), item.name.clone()])
