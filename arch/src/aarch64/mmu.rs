@@ -100,6 +100,20 @@ impl Map {
     }
 }
 
+/// Discards all translations that the CPU has cached; it walks the tables for each again.
+pub fn discard_translations() {
+    // SAFETY: The tables still have every translation (nothing is ever taken out of the map), so that
+    // no access changes its meaning (Arm ARM DDI 0487, D8.13 "TLB maintenance").
+    unsafe {
+        asm!(
+            "tlbi vmalle1",
+            "dsb nsh",
+            "isb",
+            options(nostack, preserves_flags)
+        );
+    }
+}
+
 /// Invalidates the data cache over `range`, to the point of coherency.
 ///
 /// Sound only while the cache is off and has no dirty line of the range, as the boot entry left it.

@@ -55,6 +55,21 @@ pub unsafe fn enable(tables: Tables) -> Map {
     Map(tables)
 }
 
+/// Discards all translations that the CPU has cached; it walks the tables for each again.
+pub fn discard_translations() {
+    // SAFETY: The tables still have every translation (nothing is ever taken out of the map), so that
+    // no access changes its meaning (Arm ARM DDI 0406C, B3.10).
+    unsafe {
+        asm!(
+            "mcr p15, 0, {zero}, c8, c7, 0", // TLBIALL
+            "dsb",
+            "isb",
+            zero = in(reg) 0,
+            options(nostack, preserves_flags)
+        );
+    }
+}
+
 /// Switches to tables of long descriptors.
 ///
 /// # Safety

@@ -14,6 +14,7 @@ mod entropy;
 mod machine;
 mod net;
 mod time;
+mod translations;
 
 use alloc::string::String;
 use landfall::{App, CrashReport, Devices, ExitCode, Peripherals, Platform};
@@ -96,6 +97,7 @@ impl Platform for Virt {
 
     fn sleep(&self, deadline_us: Option<u64>) {
         landfall_bare_metal::time::set_deadline(deadline_us);
+        translations::discard_old();
         landfall_arch::wait_for_interrupt();
         irq::dispatch();
     }
