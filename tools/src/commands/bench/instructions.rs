@@ -46,10 +46,12 @@ enum Unit {
 }
 
 impl Unit {
-    const ALL: [Unit; 6] = [
+    const ALL: [Unit; 7] = [
         Unit::Request { connections: 1 },
         Unit::Request { connections: 64 },
         Unit::Connection,
+        // Debian's nginx serves no more than 768 connections at once, and is some time about closing them.
+        Unit::Request { connections: 512 },
         Unit::Megabyte(Direction::In),
         Unit::Megabyte(Direction::Out),
         Unit::Datagram,
@@ -80,7 +82,7 @@ impl Unit {
         let web = server.web();
         let outcome = match self {
             Unit::Request { connections } => {
-                let count = 400 * u64::from(connections.min(5));
+                let count = u64::from(connections * 40).max(400);
                 clients::own(server, "keep", &web, connections, Limit::Count(count))?
             }
             Unit::Connection => clients::own(server, "close", &web, 1, Limit::Count(200))?,
