@@ -4,7 +4,7 @@
 //! [`setup`]. The rest is shared: [`registry`] (boards and apps), [`cargo`] and [`image`] (from source
 //! to a flat image), [`arguments`] (what an image can be told), [`guest`], [`qemu`], [`qmp`], [`console`] and
 //! [`frames`] (a running image), [`http`] and [`network`] (talking to it), [`server`] (a guest and its clients in a network of their own), [`capture`] (what is said on a network
-//! device), [`card`] and [`flash`] (SD cards), [`xl`] and [`ssh`] (guests of Xen, on other machines), [`process`] (child processes), [`print`] (what all say).
+//! device), [`card`] and [`flash`] (SD cards), [`xl`] and [`ssh`] (guests of Xen, on other machines), [`process`] (child processes), [`mod@print`] (what all say).
 
 #![forbid(unsafe_code)]
 
