@@ -16,7 +16,7 @@ macro_rules! print {
 /// What the standard library's `println!` is.
 macro_rules! println {
     ($($words:tt)*) => {
-        $crate::print::write(std::io::stdout().lock(), format_args!("{}\n", format_args!($($words)*)))
+        print!("{}\n", format_args!($($words)*))
     };
 }
 
@@ -30,7 +30,7 @@ macro_rules! eprint {
 /// What the standard library's `eprintln!` is.
 macro_rules! eprintln {
     ($($words:tt)*) => {
-        $crate::print::write(std::io::stderr().lock(), format_args!("{}\n", format_args!($($words)*)))
+        eprint!("{}\n", format_args!($($words)*))
     };
 }
 
