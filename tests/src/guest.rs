@@ -167,11 +167,8 @@ impl<'a> Machine<'a> {
 
     /// Starts it.
     pub fn start(self) -> Guest {
-        // The tool writes the image beside the ELF file: every guest has its own.
         let folder = self.lab.folder();
-        let elf = folder.path().join(format!("{}.elf", self.app));
-        std::os::unix::fs::symlink(self.lab.elf(self.app, self.board), &elf)
-            .expect("the folder is empty");
+        let elf = self.lab.elf_in(&folder, self.app, self.board);
         let (mut command, address) = match self.namespace {
             Some(namespace) => (
                 namespace.command(self.lab, self.lab.tool()),

@@ -64,6 +64,13 @@ impl Lab {
         self.images.join(board).join(format!("{app}.elf"))
     }
 
+    /// The same in `folder`, for the tool writes the image beside it: every guest has its own.
+    pub fn elf_in(&self, folder: &Folder, app: &str, board: &str) -> PathBuf {
+        let path = folder.path().join(format!("{app}.elf"));
+        std::os::unix::fs::symlink(self.elf(app, board), &path).expect("the folder is empty");
+        path
+    }
+
     /// The executable of an app for board `unix`.
     pub fn executable(&self, app: &str) -> PathBuf {
         self.images.join("unix").join(app)

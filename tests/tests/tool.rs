@@ -4,7 +4,6 @@
 
 use std::io::{BufRead, BufReader};
 use std::net::{Ipv4Addr, TcpListener};
-use std::os::unix::fs::symlink;
 use std::path::Path;
 use std::process::Command;
 use std::time::{Duration, Instant};
@@ -311,10 +310,8 @@ fn ctrl_c_ends_the_guest() {
 fn who_stops_reading_ends_the_guest() {
     let Some(lab) = Lab::open() else { return };
     let (reader, writer) = std::io::pipe().expect("a pipe");
-    // The tool writes the image beside the ELF file.
     let folder = lab.folder();
-    let elf = folder.path().join("hello.elf");
-    symlink(lab.elf("hello", "virt"), &elf).expect("the folder is empty");
+    let elf = lab.elf_in(&folder, "hello", "virt");
     let mut tool = lab.supervised(lab.tool());
     tool.arg("run-image").arg(&elf).args(["--port", "0"]);
     tool.stdout(writer.try_clone().expect("a pipe"))
